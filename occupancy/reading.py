@@ -1,0 +1,251 @@
+"""The reading: which sensors, in which order, in which units and ranges. The one definition of the input contract.
+
+`Reading` is the table: to add a sensor, add a field to it. A reading is understood by name, never by position.
+"""
+
+import json
+import math
+from datetime import UTC, datetime, tzinfo
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+Text = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _sensor(low: float, high: float, unit: str, description: str) -> Any:
+    return Meta(ge=low, le=high, description=description, extra={"unit": unit})
+
+
+class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One reading of a room's sensors; the ranges are what is physically possible indoors, not what was trained on."""
+
+    Temperature: Annotated[float, _sensor(-40, 60, "°C", "air temperature")]
+    Humidity: Annotated[float, _sensor(0, 100, "%", "relative humidity")]
+    Light: Annotated[float, _sensor(0, 150_000, "lux", "illuminance")]
+    CO2: Annotated[float, _sensor(200, 40_000, "ppm", "carbon dioxide")]
+    HumidityRatio: Annotated[float, _sensor(0, 0.2, "kg/kg", "kg of water vapour per kg of dry air")] | None = None
+    """Derived, no sensor measures it: where it is left out it is computed from Temperature and Humidity."""
+    date: Annotated[str, Meta(max_length=40, description="event time, ISO 8601")] | None = None
+    room: Annotated[Text, Meta(description="which room this is")] | None = None
+    id: Annotated[Text, Meta(description="the client's own name for this reading")] | None = None
+
+
+class Feature(NamedTuple):
+    """One sensor of the contract: its name, unit and physically possible range."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    description: str
+
+
+def _feature(name: str, hint: Any) -> Feature | None:
+    for part in (hint, *get_args(hint)):
+        for meta in getattr(part, "__metadata__", ()):
+            if isinstance(meta, Meta) and meta.extra:
+                return Feature(name, meta.extra["unit"], float(meta.ge or 0), float(meta.le or 0), meta.description or "")
+    return None
+
+
+_hints = get_type_hints(Reading, include_extras=True)
+FEATURES: tuple[Feature, ...] = tuple(f for name in Reading.__struct_fields__ if (f := _feature(name, _hints[name])))
+NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
+DERIVED = "HumidityRatio"
+_BY_NAME = {f.name: f for f in FEATURES}
+_in_order = attrgetter(*NAMES)
+
+
+class InvalidReading(ValueError):
+    """A reading breaks the contract: `field` names the culprit, `reason` the rule, the text says both and the range."""
+
+    def __init__(self, field: str, reason: str, detail: str, index: int | None = None) -> None:
+        """Keep the parts: the record and the answer to the client both need them."""
+        super().__init__(detail if index is None else f"reading {index}: {detail}")
+        self.field, self.reason, self.index = field, reason, index
+
+
+class Batch(NamedTuple):
+    """What a request body held: the good readings, and one error for each bad one; `single` if it was one object."""
+
+    single: bool
+    readings: list[Reading]
+    invalid: list[InvalidReading]
+
+
+def values(reading: Reading) -> tuple[float, ...]:
+    """Put a reading's values in the contract's order, computing the humidity ratio where it was left out."""
+    ordered: tuple[float, ...] = _in_order(reading)
+    if reading.HumidityRatio is None:
+        ratio = humidity_ratio(reading.Temperature, reading.Humidity)
+        return tuple(ratio if value is None else value for value in ordered)
+    return ordered
+
+
+def event_time(reading: Reading, room: tzinfo) -> datetime | None:
+    """Give the reading's own time in UTC; without an offset `date` is the room's local time.
+
+    Raises InvalidReading for a date that is not ISO 8601.
+    """
+    if reading.date is None:
+        return None
+    try:
+        when = datetime.fromisoformat(reading.date)
+        return (when if when.tzinfo else when.replace(tzinfo=room)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidReading(
+            "date", "not_a_date", f"date is {_show(reading.date)}: expected ISO 8601, such as 2015-02-04T17:51:00+01:00"
+        ) from None
+
+
+# --- decoding: the fast way accepts exactly what the slow way accepts; the slow way knows how to say what is wrong
+
+_fast = msgspec.json.Decoder(Reading | list[Reading])
+
+
+def decode(body: bytes, limit: int = 1000) -> Batch:
+    """Decode a JSON body, one reading or a list of at most `limit` of them.
+
+    Raises InvalidReading when the body as a whole can't be understood; bad readings in a list are in Batch.invalid.
+    """
+    try:
+        decoded = _fast.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return _decode_slowly(body, limit)
+    readings = decoded if isinstance(decoded, list) else [decoded]
+    if not 0 < len(readings) <= limit or not _names_once(body, readings):
+        return _decode_slowly(body, limit)
+    return Batch(decoded is not readings, readings, [])
+
+
+def _names_once(body: bytes, readings: list[Reading]) -> bool:
+    """Tell whether no name comes twice: each name and each text brings two quotation marks, and nothing else does."""
+    expected = 2 * (len(NAMES) - 1) * len(readings)
+    for r in readings:
+        expected += 2 * (r.HumidityRatio is not None)
+        expected += 4 * ((r.date is not None) + (r.room is not None) + (r.id is not None))
+    return body.count(b'"') == expected
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's names and values as they were written, duplicates included."""
+
+
+def _decode_slowly(body: bytes, limit: int) -> Batch:
+    try:
+        payload = json.loads(body.decode("utf-8"), object_pairs_hook=_Pairs)
+    except UnicodeDecodeError as error:
+        raise InvalidReading("body", "not_utf8", f"the body is not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise InvalidReading("body", "too_deep", "the body is nested too deeply: expected an object or a list") from None
+    except ValueError as error:
+        raise InvalidReading("body", "not_json", f"the body is not JSON: {error}") from None
+    single = isinstance(payload, _Pairs)
+    if not single and not isinstance(payload, list):
+        raise InvalidReading("body", "not_an_object", "expected a reading (an object) or a list of readings")
+    items = [payload] if single else payload
+    if not items:
+        raise InvalidReading("body", "empty", "the list is empty: expected at least one reading")
+    if len(items) > limit:
+        raise InvalidReading("body", "too_many", f"the list has {len(items)} readings: at most {limit} in one request")
+    batch = Batch(single, [], [])
+    for index, item in enumerate(items):
+        try:
+            batch.readings.append(parse(item, None if single else index))
+        except InvalidReading as error:
+            batch.invalid.append(error)
+    return batch
+
+
+def parse(payload: Any, index: int | None = None) -> Reading:
+    """Check one reading, a mapping or a list of (name, value) pairs, against the contract.
+
+    Raises InvalidReading naming the field, the value, the unit and the range.
+    """
+    if isinstance(payload, dict):
+        payload = _Pairs(payload.items())
+    if not isinstance(payload, _Pairs):
+        raise InvalidReading("body", "not_an_object", f"expected an object, got {_show(payload)}", index)
+    seen: dict[str, Any] = {}
+    for name, value in payload:
+        if name in seen:
+            raise InvalidReading(_clip(name), "duplicate", f"{_clip(name)} is given twice", index)
+        if name not in _hints:
+            known = ", ".join(Reading.__struct_fields__)
+            raise InvalidReading(_clip(name), "unknown", f"{_clip(name)} is not a field; the fields are {known}", index)
+        seen[name] = value
+        (_check_number if name in _BY_NAME else _check_text)(name, value, index)
+    for feature in FEATURES:
+        if feature.name not in seen and feature.name != DERIVED:
+            raise InvalidReading(feature.name, "missing", f"{feature.name} is missing; {_expected(feature)}", index)
+    return Reading(**{k: float(v) if k in _BY_NAME and v is not None else v for k, v in seen.items()})
+
+
+def _check_number(name: str, value: Any, index: int | None) -> None:
+    feature = _BY_NAME[name]
+    if value is None and name == DERIVED:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        detail = f"{name} is {_show(value)}: expected a number; {_expected(feature)}"
+        raise InvalidReading(name, "not_a_number", detail, index)
+    if not math.isfinite(value) if isinstance(value, float) else False:
+        raise InvalidReading(name, "not_finite", f"{name} is {_show(value)}; {_expected(feature)}", index)
+    if not feature.low <= value <= feature.high:
+        hint = "; is it in °F?" if name == "Temperature" and feature.high < value <= 140 else ""
+        raise InvalidReading(name, "out_of_range", f"{name} is {_show(value)}; {_expected(feature)}{hint}", index)
+
+
+def _check_text(name: str, value: Any, index: int | None) -> None:
+    try:
+        msgspec.convert(value, _hints[name])
+        if value is not None:
+            value.encode("utf-8")
+    except (msgspec.ValidationError, UnicodeError):
+        expected = "a printable text of 1 to 64 characters" if name != "date" else "an ISO 8601 date"
+        raise InvalidReading(name, "not_a_text", f"{name} is {_show(value)}: expected {expected}", index) from None
+
+
+def _expected(feature: Feature) -> str:
+    return f"{feature.name} is in {feature.unit}, from {feature.low:g} to {feature.high:g}"
+
+
+def _show(value: Any) -> str:
+    """Show a value as JSON would, short and in ASCII, so that it can stand in a log line."""
+    if isinstance(value, _Pairs):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, int) and abs(value) > 10**12:
+        return "a number of more than 12 digits"
+    return _clip(json.dumps(value))
+
+
+def _clip(text: str) -> str:
+    text = text.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 64 else text[:61] + "..."
+
+
+# --- psychrometrics: ASHRAE Handbook of Fundamentals (2009), chapter 1, equations 5, 6, 22 and 24
+
+PRESSURE_PA = 101_325.0
+_ICE = (-5.6745359e3, 6.3925247, -9.677843e-3, 6.2215701e-7, 2.0747825e-9, -9.484024e-13, 4.1635019)
+_WATER = (-5.8002206e3, 1.3914993, -4.8640239e-2, 4.1764768e-5, -1.4452093e-8, 0.0, 6.5459673)
+
+
+def humidity_ratio(temperature: float, humidity: float, pressure: float = PRESSURE_PA) -> float:
+    """Compute kg of water vapour per kg of dry air from °C and % relative humidity at a pressure in Pa."""
+    kelvin = temperature + 273.15
+    c = _ICE if temperature < 0 else _WATER
+    saturation = math.exp(
+        c[0] / kelvin + c[1] + kelvin * (c[2] + kelvin * (c[3] + kelvin * (c[4] + kelvin * c[5]))) + c[6] * math.log(kelvin)
+    )
+    vapour = humidity / 100 * saturation
+    return 0.62198 * vapour / (pressure - vapour)
+
+
+def contract() -> list[dict[str, Any]]:
+    """Describe the sensors as plain data: names in order, units and ranges. It travels inside every model."""
+    return [{"name": f.name, "unit": f.unit, "low": f.low, "high": f.high} for f in FEATURES]

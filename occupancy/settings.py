@@ -1,0 +1,89 @@
+"""Settings: each program has ONE table, a msgspec Struct whose fields carry type, default and help.
+
+The table is read at the entry point, from the environment and the command line, and nowhere else:
+
+    class Settings(msgspec.Struct, frozen=True):
+        seed: Annotated[int, Meta(ge=0, description="seed of everything random")] = 0
+
+    settings = read(Settings, prog="training", argv=sys.argv[1:], environ=os.environ)   # SEED=7 or --seed 7
+"""
+
+import argparse
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+import msgspec
+
+from occupancy import __version__
+from occupancy.errors import InputError
+
+Table = TypeVar("Table", bound=msgspec.Struct)
+
+
+class InvalidSetting(InputError):
+    """A setting has a value of the wrong type or out of range, or a name that does not exist."""
+
+
+class Setting(NamedTuple):
+    """One row of a settings table, as the documents print it."""
+
+    variable: str
+    flag: str
+    default: str
+    help: str
+
+
+def rows(table: type[msgspec.Struct], prefix: str = "") -> list[Setting]:
+    """List the settings of a table in its order; each field must have a default and a description."""
+    hints = get_type_hints(table, include_extras=True)
+    defaults = msgspec.structs.fields(table)
+    return [
+        Setting(
+            variable=(prefix + field.name).upper(),
+            flag="--" + field.name.replace("_", "-"),
+            default=str(field.default),
+            help=next(m.description for m in hints[field.name].__metadata__ if isinstance(m, msgspec.Meta)) or "",
+        )
+        for field in defaults
+    ]
+
+
+def read(
+    table: type[Table], *, prog: str, argv: Sequence[str], environ: Mapping[str, str], prefix: str = "", about: str = ""
+) -> Table:
+    """Read a settings table from the environment, then the command line, which wins.
+
+    With a prefix, a variable that starts with it and names no setting is an error; so is an unknown flag.
+    Raises InvalidSetting, naming the variable or flag, its value and what was expected.
+    """
+    settings = rows(table, prefix)
+    _refuse_unknown(environ, prefix, [s.variable for s in settings])
+    parser = argparse.ArgumentParser(prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    for setting in settings:
+        what = f"{setting.help} (or {setting.variable}; default: {setting.default or 'none'})".replace("%", "%%")
+        parser.add_argument(setting.flag, metavar="…", help=what)
+    given = vars(parser.parse_args(argv))
+    values: dict[str, Any] = {}
+    for field, setting in zip(table.__struct_fields__, settings, strict=True):
+        if given[field] is not None:
+            values[field] = _convert(table, field, given[field], setting.flag)
+        elif setting.variable in environ:
+            values[field] = _convert(table, field, environ[setting.variable], setting.variable)
+    return table(**values)
+
+
+def _convert(table: type[msgspec.Struct], field: str, text: str, name: str) -> Any:
+    hint = get_type_hints(table, include_extras=True)[field]
+    try:
+        return msgspec.convert(text, hint, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidSetting(f"{name}={text}: {error}") from None
+
+
+def _refuse_unknown(environ: Mapping[str, str], prefix: str, known: list[str]) -> None:
+    for name in environ if prefix else ():
+        if name.startswith(prefix) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise InvalidSetting(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
