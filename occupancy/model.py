@@ -1,0 +1,195 @@
+"""The model binary: one file, `model.ubj`, an XGBoost booster that carries everything needed to believe it.
+
+A model is immutable and named by the sha256 of its bytes; its version is the first 12 hex digits. What training knows
+about it (the card) travels inside as booster attributes named `occupancy.*`, so any XGBoost opens the file.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import xgboost
+
+from occupancy.errors import InputError
+from occupancy.preprocess import STEPS, Values
+from occupancy.reading import contract
+
+FORMAT = 1
+GOLDEN_TOLERANCE = 1e-6
+_PREFIX = "occupancy."
+_SEAL = _PREFIX + "seal"
+_UNSEALED = f"{0:012d}:{0:064d}"
+_SEALED = re.compile(rb"(\d{12}):([0-9a-f]{64})")
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """A reading, its values in the contract's order, and the probability the model must give for it."""
+
+    values: tuple[float, ...]
+    probability: float
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model says about itself. Creation time and source revision are inputs, so equal inputs give equal bytes."""
+
+    format: int = FORMAT
+    contract: list[dict[str, Any]] = msgspec.field(default_factory=contract)
+    preprocessing: str
+    band: tuple[float, float]
+    timezone: str
+    simulated: bool
+    seed: int
+    hyperparameters: dict[str, float]
+    search: dict[str, Any]
+    data: dict[str, str]
+    reference: str
+    training_range: dict[str, tuple[float, float]]
+    metrics: dict[str, float]
+    gate: dict[str, Any]
+    packages: dict[str, str]
+    golden: list[Golden]
+    created: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: what it says about itself, and the one thing it does."""
+
+    booster: xgboost.Booster
+    card: Card
+    sha256: str
+
+    @property
+    def version(self) -> str:
+        """The model's short name: the first 12 hex digits of its digest."""
+        return self.sha256[:12]
+
+    def probability(self, values: Values) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Compute the probability of `occupied` for sensor values of shape (rows, 5) in the contract's order."""
+        inputs = STEPS[self.card.preprocessing](np.asarray(values, np.float32))
+        return np.asarray(self.booster.inplace_predict(inputs, validate_features=False), np.float32)
+
+    def answer(self, probability: float) -> str:
+        """Put a probability into words: `uncertain` inside the band, its ends included."""
+        low, high = self.card.band
+        return "occupied" if probability > high else "empty" if probability < low else "uncertain"
+
+
+class UnusableModel(InputError):
+    """A model file can't be used."""
+
+
+class MissingModel(UnusableModel):
+    """There is no file, or it can't be read."""
+
+
+class WrongDigest(UnusableModel):
+    """The file is not the model that was asked for."""
+
+
+class ForeignModel(UnusableModel):
+    """The file is not a model that this project's training wrote."""
+
+
+class TruncatedModel(UnusableModel):
+    """The end of the file is missing."""
+
+
+class AlteredModel(UnusableModel):
+    """The file's bytes are not those that training wrote, or it no longer gives the probabilities it was saved with."""
+
+
+class OldModel(UnusableModel):
+    """The file was written in another version of the format."""
+
+
+class OtherContract(UnusableModel):
+    """The model expects other sensors, units, ranges or preprocessing than this program knows."""
+
+
+def dump(booster: xgboost.Booster, card: Card) -> bytes:
+    """Turn a booster and its card into the bytes of a model file."""
+    booster = booster.copy()
+    attributes = {_PREFIX + name: msgspec.json.encode(value).decode() for name, value in msgspec.structs.asdict(card).items()}
+    booster.set_attr(**attributes, **{_SEAL: _UNSEALED})
+    raw = bytes(booster.save_raw("ubj"))
+    assert raw.count(_UNSEALED.encode()) == 1  # noqa: S101 -- 77 zeros and a colon occur nowhere else
+    return raw.replace(_UNSEALED.encode(), _seal(raw).encode())
+
+
+def load(path: str | Path, expected: str = "") -> Model:
+    """Load a model file, checking digest (sha256 or its first 12 or more digits), whole, format, contract and answers.
+
+    Raises a subclass of UnusableModel that says which of these failed.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise MissingModel(f"{path}: {error.strerror}; train one with `make train`, or name one that exists") from None
+    return parse(raw, str(path), expected)
+
+
+def parse(raw: bytes, name: str, expected: str = "") -> Model:
+    """Load a model from its bytes; `name` is what errors call it. Raises as `load` does."""
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if expected and not (re.fullmatch("[0-9a-f]{12,64}", expected) and sha256.startswith(expected)):
+        raise WrongDigest(f"{name} has digest {sha256}, expected {expected}")
+    _check_seal(raw, name)
+    try:
+        booster = xgboost.Booster(model_file=bytearray(raw))
+    except xgboost.core.XGBoostError as error:
+        raise ForeignModel(f"{name}: XGBoost {xgboost.__version__} can't read it: {str(error).splitlines()[-1]}") from None
+    booster.set_param({"nthread": 1})
+    card = _card(booster, name)
+    if card.contract != contract():
+        raise OtherContract(f"{name} expects {card.contract}, this program speaks {contract()}")
+    if card.preprocessing not in STEPS:
+        raise OtherContract(f"{name} needs preprocessing {card.preprocessing!r}, this program knows {', '.join(STEPS)}")
+    model = Model(booster, card, sha256)
+    _replay(model, name)
+    return model
+
+
+def _seal(raw: bytes) -> str:
+    return f"{len(raw):012d}:{hashlib.sha256(raw).hexdigest()}"
+
+
+def _check_seal(raw: bytes, name: str) -> None:
+    """Compare a file's length and checksum with those it carries, before any parser sees it."""
+    if not raw.startswith(b"{L"):
+        raise ForeignModel(f"{name} is not an XGBoost model in UBJSON; training writes model.ubj")
+    seal = _SEALED.search(raw, max(raw.find(_SEAL.encode()), 0))
+    if _SEAL.encode() not in raw or not seal:
+        raise ForeignModel(f"{name} was not written by this project's training, or its beginning is damaged")
+    length = int(seal[1])
+    if len(raw) < length:
+        raise TruncatedModel(f"{name} is truncated: {len(raw)} bytes of {length}; copy it again")
+    if seal[0].decode() != _seal(raw[: seal.start()] + _UNSEALED.encode() + raw[seal.end() :]):
+        raise AlteredModel(f"{name} was altered after training wrote it (its checksum does not match); copy it again")
+
+
+def _card(booster: xgboost.Booster, name: str) -> Card:
+    attributes = booster.attributes()
+    fields = {k.removeprefix(_PREFIX): v for k, v in attributes.items() if k.startswith(_PREFIX) and k != _SEAL}
+    written = fields.get("format", "0")
+    if written != str(FORMAT):
+        raise OldModel(f"{name} is in format {written}, this program reads format {FORMAT}; train it again")
+    try:
+        return msgspec.convert({k: msgspec.json.decode(v) for k, v in fields.items()}, Card)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise AlteredModel(f"{name}: its card can't be read: {error}") from None
+
+
+def _replay(model: Model, name: str) -> None:
+    """Score the golden readings again: another XGBoost, another machine or a damaged tree would show here."""
+    given = model.probability(np.array([g.values for g in model.card.golden], np.float32).reshape(-1, len(contract())))
+    for golden, probability in zip(model.card.golden, given, strict=True):
+        if not abs(golden.probability - float(probability)) <= GOLDEN_TOLERANCE:
+            raise AlteredModel(
+                f"{name} gives {probability:.6f} for its golden reading {golden.values}, saved with {golden.probability:.6f}"
+            )

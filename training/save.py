@@ -1,0 +1,102 @@
+"""Saving: a model and its companions appear in SAVE_PATH as a whole set or not at all.
+
+Each set lives in a folder named by the model's version and never changes. `current` links to the newest, and
+`model.ubj` and its companions in SAVE_PATH link through it, so one rename moves all of them at once:
+
+    out/model.ubj -> current/model.ubj      out/current -> 1a2b3c4d5e6f      out/1a2b3c4d5e6f/model.ubj
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from occupancy.errors import InputError
+
+CURRENT = "current"
+
+
+class UnwritableSavePath(InputError):
+    """SAVE_PATH can't be written, or holds something there that training did not write."""
+
+
+def check(folder: Path, names: Mapping[str, object] | list[str]) -> None:
+    """Try, before the work begins, everything that saving needs: a folder, a file, a link, a rename."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _scratch(folder) as scratch:
+            (scratch / "file").write_bytes(b"x")
+            (scratch / "link").symlink_to("file")
+            (scratch / "link").replace(scratch / "renamed")
+    except OSError as error:
+        raise UnwritableSavePath(f"SAVE_PATH={folder} can't be written: {error.strerror}; name a folder of your own, or mend "
+                                 f"its permissions (this runs as uid {os.getuid()})") from None  # fmt: skip
+    for name in [*names, CURRENT]:
+        if (folder / name).exists() and not (folder / name).is_symlink():
+            raise UnwritableSavePath(f"{folder / name} exists and training did not write it; move it, or name another SAVE_PATH")
+
+
+def save(folder: Path, version: str, files: Mapping[str, bytes]) -> Path:
+    """Write a set of files (name: content) under its version and make it current; gives the set's folder.
+
+    A crash at any moment leaves the earlier set whole and current.
+    """
+    target = folder / version
+    with _scratch(folder) as scratch:
+        new = scratch / version
+        new.mkdir()
+        for name, content in files.items():
+            _write(new / name, content)
+        _sync(new)
+        new.chmod(0o755)
+        if not _whole(target, files):
+            if target.exists():  # damaged, so there is nothing to keep whole
+                target.replace(scratch / "damaged")
+            new.replace(target)
+        for name, link in {CURRENT: version, **{name: f"{CURRENT}/{name}" for name in files}}.items():
+            (scratch / name).symlink_to(link)
+            (scratch / name).replace(folder / name)
+        _sync(folder)
+    return target
+
+
+def keep_refused(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write what explains a refusal into SAVE_PATH/refused, beside the sets and none of them; gives that folder."""
+    target = folder / "refused"
+    target.mkdir(exist_ok=True)
+    for name, content in files.items():
+        _write(target / name, content)
+    return target
+
+
+def _whole(target: Path, files: Mapping[str, bytes]) -> bool:
+    """Tell whether the same model was saved before, with all its companions; then there is nothing to write."""
+    binary = target / "model.ubj"
+    return all((target / name).is_file() for name in files) and binary.read_bytes() == files["model.ubj"]
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o644)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
