@@ -1,0 +1,21 @@
+"""`python -m benchmark NAME [options]`; `python -m benchmark` lists the names."""
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "seeds": "trains with ten seeds: how much of the result is chance",
+    "training": "the search against scikit-learn's RandomizedSearchCV on the same candidates and folds",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmark named first; each takes its own options."""
+    if not argv or argv[0] not in BENCHMARKS:
+        print(__doc__, *(f"  {name:10} {what}" for name, what in BENCHMARKS.items()), sep="\n")
+        return 0 if not argv else 2
+    return int(importlib.import_module(f"benchmark.{argv[0]}").main(argv[1:]) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

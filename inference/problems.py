@@ -1,0 +1,48 @@
+"""What a client gets when something is wrong: problem details (RFC 9457), never a traceback."""
+
+import http
+import logging
+from typing import Any
+
+from flask import Flask, Response
+from msgspec import json
+from werkzeug.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+log = logging.getLogger("inference")
+
+
+class Problem(Exception):
+    """An answer other than success: an HTTP status, what went wrong, and members that help a program to mend it."""
+
+    def __init__(self, status: int, kind: str, detail: str, headers: dict[str, str] | None = None, **members: Any) -> None:
+        """Keep the parts; `kind` is the last part of the problem's type."""
+        super().__init__(detail)
+        self.status, self.headers = status, headers or {}
+        self.body = {
+            "type": f"urn:occupancy:problem:{kind}",
+            "title": kind.replace("-", " "),
+            "status": status,
+            "detail": detail,
+            **members,
+        }
+
+
+def install(app: Flask) -> None:
+    """Make an app answer every error with problem details."""
+
+    @app.errorhandler(Problem)
+    def problem(error: Problem) -> Response:
+        return Response(json.encode(error.body), error.status, error.headers, content_type=MEDIA_TYPE)
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        kind = http.HTTPStatus(status).phrase.lower().replace(" ", "-")
+        headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+        return problem(Problem(status, kind, error.description or kind, headers))
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        log.exception("unexpected error", exc_info=error)
+        return problem(Problem(500, "internal-error", "the service failed; its log says why"))

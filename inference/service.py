@@ -1,0 +1,124 @@
+"""How a request's body becomes answers and records: decode, score, record. It knows nothing of HTTP but its problems."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from inference.limiter import Limiter
+from inference.prediction_log import PredictionLog
+from inference.problems import Problem
+from inference.settings import Settings
+from occupancy import __version__, record
+from occupancy.model import Model
+from occupancy.reading import InvalidReading, Reading, decode, event_time, values
+
+
+class Service:
+    """Answers requests with one model."""
+
+    def __init__(self, settings: Settings, model: Model, log: PredictionLog) -> None:
+        """Take what it needs; its boot, which names its records, begins here."""
+        self.model = model
+        self._settings, self._log = settings, log
+        self._zone = ZoneInfo(settings.timezone or model.card.timezone)
+        self._limiter = Limiter(settings.concurrency, settings.queue)
+        self._boot = record.Boot()
+        self._common = record.common(
+            service="occupancy-inference",
+            version=__version__,
+            boot=self._boot,
+            model_version=model.version,
+            simulated=model.card.simulated,
+        )
+
+    def predict(self, body: bytes, request_id: str, started_ns: int) -> dict[str, Any] | list[dict[str, Any]]:
+        """Answer a body with one reading (an object) or several (a list).
+
+        Raises Problem naming the field at fault; a request is answered as a whole or not at all.
+        """
+        with self._limiter:
+            if self._settings.delay:
+                time.sleep(self._settings.delay)
+            try:
+                single, readings, invalid = decode(body, self._settings.max_readings)
+                times = [] if invalid else self._times(readings, single)
+            except InvalidReading as error:
+                invalid = [error]
+            if invalid:
+                self._refuse(invalid, request_id, started_ns)
+            answers = self._answer(readings, times, request_id, started_ns)
+        return answers[0] if single else answers
+
+    def _times(self, readings: list[Reading], single: bool) -> list[datetime | None]:
+        return [event_time(reading, self._zone) for index, reading in enumerate(readings)]
+
+    def _answer(
+        self, readings: list[Reading], times: list[datetime | None], request_id: str, started_ns: int
+    ) -> list[dict[str, Any]]:
+        ordered = [values(reading) for reading in readings]
+        probabilities = self.model.probability(np.array(ordered, np.float32)).tolist()
+        observed, duration = datetime.now(UTC), time.monotonic_ns() - started_ns
+        answers = []
+        for reading, when, numbers, probability in zip(readings, times, ordered, probabilities, strict=True):
+            label, answer = int(probability >= 0.5), self.model.answer(probability)
+            fields = record.prediction(
+                common=self._common,
+                boot=self._boot,
+                observed=observed,
+                duration_ns=duration,
+                request_id=request_id,
+                room=reading.room or self._settings.room,
+                reading_id=reading.id,
+                reading_time=when,
+                values=numbers,
+                probability=probability,
+                label=label,
+                answer=answer,
+            )
+            self._log.write(fields)
+            answers.append(self._say(fields, reading))
+        return answers
+
+    def _say(self, fields: dict[str, Any], reading: Reading) -> dict[str, Any]:
+        """Give the part of a record that the client gets."""
+        said = {
+            "id": fields["event.id"],
+            "label": fields["occupancy.label"],
+            "probability": fields["occupancy.probability"],
+            "answer": fields["occupancy.answer"],
+            "model_version": self.model.version,
+        }
+        if reading.id is not None:
+            said["reading_id"] = reading.id
+        if self.model.card.simulated:
+            said["simulated"] = True
+        return said
+
+    def refuse_body(self, limit: int, request_id: str, started_ns: int) -> NoReturn:
+        """Record a body that is too large to be read and raise its problem."""
+        error = InvalidReading("body", "too_large", f"the body has more than {limit} bytes; send fewer readings at a time")
+        self._refuse([error], request_id, started_ns)
+
+    def _refuse(self, invalid: list[InvalidReading], request_id: str, started_ns: int) -> NoReturn:
+        """Record each refused reading and raise the problem that names the first one's field, and lists all."""
+        observed, duration = datetime.now(UTC), time.monotonic_ns() - started_ns
+        for error in invalid:
+            fields = record.refusal(
+                common=self._common,
+                boot=self._boot,
+                observed=observed,
+                duration_ns=duration,
+                request_id=request_id,
+                room=self._settings.room,
+                field=error.field,
+                reason=error.reason,
+                detail=str(error),
+            )
+            self._log.write(fields)
+        first = invalid[0]
+        errors = [{"field": e.field, "reason": e.reason, "detail": str(e), "index": e.index} for e in invalid]
+        status = {"too_large": 413, "too_many": 413}.get(first.reason, 400 if first.field == "body" else 422)
+        raise Problem(status, "invalid-reading", str(first), field=first.field, reason=first.reason, errors=errors)
