@@ -4,6 +4,7 @@ SHELL := bash
 PYTHON ?= python3.11
 VENV := .venv
 IN := $(VENV)/bin
+REVISION ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,7 +20,52 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/runtime
 	$(IN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# --- the main job, with no service to install
+demo: $(VENV)/runtime ## the whole way on this machine: data, training, service, predictions, a report
+	@$(IN)/python -m data.fetch
+	@mkdir -p out/demo
+	@SAVE_PATH=out/demo REVISION=$(REVISION) $(IN)/python -m training
+	@$(IN)/python -m inference.demo out/demo
+	@echo "look at   out/demo/report.html     what was learned, and how good it is"
+	@echo "then try  make serve               the shipped model at http://127.0.0.1:8080/predict"
+	@echo "          make train               a model of your own settings: README.md and docs/training.md"
+
+data: $(VENV)/runtime ## download, verify and unpack the real data into data/original
+	$(IN)/python -m data.fetch
+
+train: $(VENV)/runtime ## train on data/original, or on TRAINING_DATA and TEST_DATA; saves in SAVE_PATH
+	REVISION=$(REVISION) $(IN)/python -m training
+
+serve: $(VENV)/runtime ## serve the shipped model, or OCCUPANCY_MODEL, at port 8080
+	$(IN)/python -m inference
+
+model: $(VENV)/runtime ## rebuild the shipped model from the real data
+	./inference/model/build $(IN)/python $(REVISION)
+
+# --- what CI runs
+check: lint types test ## lint, format, types, tests: what CI runs
+
+lint: $(VENV)/dev
+	$(IN)/ruff check
+	$(IN)/ruff format --check
+
+types: $(VENV)/dev
+	$(IN)/mypy
+
+test: $(VENV)/dev ## the tests; those that need Docker or the real data skip where it is missing
+	$(IN)/python -m pytest $(PYTEST)
+
+docs: $(VENV)/dev ## write docs/reference.md from the tables in the code
+	$(IN)/python -m docs.reference
+
+$(VENV)-mlflow/ready: requirements/mlflow.txt
+	$(PYTHON) -m venv $(VENV)-mlflow
+	$(VENV)-mlflow/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mlflow.txt
+	@touch $@
+
+mlflow: $(VENV)-mlflow/ready ## the environment in which training tells MLflow of its runs (TRACKERS=mlflow)
+
 lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 	./requirements/lock
 
-.PHONY: help lock
+.PHONY: help demo data train serve model check lint types test docs mlflow lock
