@@ -1,0 +1,26 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# no test judges a machine by the clock, nor does hypothesis
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+
+def _real(variable: str, default: str) -> Path:
+    path = Path(os.environ.get(variable) or default)
+    if not path.is_file():
+        pytest.skip(f"{path} is missing: `make data` fetches the real data, or {variable} says where it is")
+    return path
+
+
+@pytest.fixture(scope="session")
+def training_path() -> Path:
+    return _real("TRAINING_DATA", "data/original/datatraining.txt")
+
+
+@pytest.fixture(scope="session")
+def test_path() -> Path:
+    return _real("TEST_DATA", "data/original/datatest.txt")
