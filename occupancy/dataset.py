@@ -6,10 +6,14 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -19,11 +23,13 @@ import yaml
 from msgspec import Meta
 
 from occupancy.errors import InputError
-from occupancy.reading import DERIVED, FEATURES, NAMES, humidity_ratio
+from occupancy.reading import DERIVED, FEATURES, NAMES, Feature, humidity_ratio
+
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 LABEL = "Occupancy"
 DATE = "date"
-SIMULATED = "# SIMULATED"  # how the first line of a file of our own making begins
+SIMULATED = "# SIMULATED"  # how a line begins that marks a file of our own making
 MAX_BAD_SHARE = 0.05
 RATIO_TOLERANCE = 0.02  # relative; the data set agrees to 0.002 %, a temperature half a degree off moves it by 3 %
 
@@ -46,8 +52,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: Annotated[dict[str, str], Meta(description="our name: the file's column name")] = {}
     temperature_unit: Annotated[str, Meta(pattern="^(°C|°F|C|F)$", description="°C or °F")] = "°C"
     timezone: Annotated[str, Meta(description="IANA zone of dates without an offset")] = "Europe/Brussels"
-    occupied: Annotated[list[str], Meta(description="texts that mean occupied")] = ["1"]
-    empty: Annotated[list[str], Meta(description="texts that mean empty")] = ["0"]
+    occupied: Annotated[tuple[str, ...], Meta(description="texts that mean occupied")] = ("1",)
+    empty: Annotated[tuple[str, ...], Meta(description="texts that mean empty")] = ("0",)
 
     def column(self, name: str) -> str:
         """Give the file's name for one of our columns."""
@@ -59,15 +65,23 @@ def load_mapping(path: str) -> Mapping:
     if not path:
         return Mapping()
     try:
-        mapping = msgspec.convert(yaml.safe_load(Path(path).read_text("utf-8")) or {}, Mapping)
+        # BaseLoader leaves every value a text: to YAML, the labels yes and 1 would be a truth and a number
+        values = yaml.load(Path(path).read_text("utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - makes texts, no objects
+        mapping = msgspec.convert(values or {}, Mapping)
     except OSError as error:
         raise InvalidMapping(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise InvalidMapping(f"{path}: {error}; see the mapping example in data/README.md") from None
+        what = " ".join(str(error).split())  # PyYAML's errors have several lines
+        raise InvalidMapping(f"{path}: {what}; see the mapping example in data/README.md") from None
     unknown = set(mapping.columns) - {*NAMES, LABEL, DATE}
     if unknown:
         raise InvalidMapping(f"{path}: columns names {', '.join(sorted(unknown))}, which is none of ours: "
                              f"{', '.join((DATE, *NAMES, LABEL))}")  # fmt: skip
+    theirs = Counter(mapping.column(ours) for ours in (DATE, *NAMES, LABEL))
+    if twice := [name for name, times in theirs.items() if times > 1]:
+        raise InvalidMapping(f"{path}: columns takes {twice[0]!r} for two of ours; each needs a column of its own")
+    if both := set(mapping.occupied) & set(mapping.empty):
+        raise InvalidMapping(f"{path}: {', '.join(sorted(both))} stands both under occupied and under empty")
     zone(mapping.timezone, path)
     return mapping
 
@@ -77,7 +91,9 @@ def zone(name: str, where: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidMapping(f"{where}: {name!r} is not a time zone: expected an IANA name such as Europe/Brussels") from None
+        raise InvalidMapping(
+            f"{where}: {name!r} is not a time zone: expected an IANA name such as Europe/Brussels"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -118,7 +134,8 @@ class Dataset:
     @property
     def day(self) -> pd.Series:
         """The room's local calendar date of each row, as text such as 2015-02-04."""
-        return self.frame[DATE].dt.strftime("%Y-%m-%d")
+        day: pd.Series = self.frame[DATE].dt.strftime("%Y-%m-%d")
+        return day
 
 
 def read(path: str | Path, mapping: Mapping | None = None) -> Dataset:
@@ -139,19 +156,18 @@ def read(path: str | Path, mapping: Mapping | None = None) -> Dataset:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise InvalidDataset(f"{name}:{line}: not UTF-8 text; expected a CSV file") from None
-    table, lines, malformed = _rows(name, text, mapping)
-    frame, reasons = _check(table, mapping)
-    bad = [BadRow(name, n, r, t) for n, t, r in malformed]
-    bad += [
-        BadRow(name, line, reason, ",".join(map(str, row)))
-        for line, reason, row in zip(lines, reasons, table.itertuples(index=False), strict=True)
-        if reason
-    ]
-    bad.sort(key=lambda row: row.line)
-    good = frame[[not reason for reason in reasons]].reset_index(drop=True)
+    source = list(io.StringIO(text, newline=None))  # whatever ends a line: LF, CRLF or CR
+    columns, lines, wrong = _rows(name, source, mapping)
+    frame, reasons = _check(columns, mapping, zone(mapping.timezone, name))
+    wrong += [(line, reason) for line, reason in zip(lines, reasons, strict=True) if reason]
     dataset = Dataset(
-        name, good, bad, hashlib.sha256(raw).hexdigest(), text.startswith(SIMULATED), mapping.timezone
-    )  # fmt: skip
+        path=name,
+        frame=frame[[not reason for reason in reasons]].reset_index(drop=True),
+        quarantine=[BadRow(name, line, why, source[line - 1].rstrip("\n")[:200]) for line, why in sorted(wrong)],
+        sha256=hashlib.sha256(raw).hexdigest(),
+        simulated=any(line.startswith(SIMULATED) for line in source),
+        timezone=mapping.timezone,
+    )
     _refuse_hopeless(dataset)
     return dataset
 
@@ -172,103 +188,165 @@ def _refuse_hopeless(dataset: Dataset) -> None:
     if not good or bad > MAX_BAD_SHARE * (bad + good):
         first = dataset.quarantine[0]
         raise TooManyBadRows(
-            f"{dataset.path}:{first.line}: {bad} of {bad + good} rows can't be believed (at most {MAX_BAD_SHARE:.0%} may be); "
-            f"the first: {first.reason}",
+            f"{dataset.path}:{first.line}: {bad} of {bad + good} rows can't be believed "
+            f"(at most {MAX_BAD_SHARE:.0%} may be bad); the first: {first.reason}",
             dataset.quarantine,
         )
     if dataset.frame[LABEL].nunique() < 2:
         only = "occupied" if dataset.frame[LABEL].iloc[0] else "empty"
-        raise InvalidDataset(f"{dataset.path}: every row is {only}; expected readings of both an empty and an occupied room")
-
-
-def _rows(name: str, text: str, mapping: Mapping) -> tuple[pd.DataFrame, list[int], list[tuple[int, str, str]]]:
-    """Split the text into a frame of texts with our column names, the line of each row, and the malformed rows.
-
-    The UCI files' header is one name shorter than their rows, which begin with a row number.
-    """
-    reader = csv.reader(io.StringIO(text), skipinitialspace=True)
-    header: list[str] = []
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    malformed: list[tuple[int, str, str]] = []
-    width = 0
-    try:
-        for row in reader:
-            if not row or row[0].startswith("#"):
-                continue
-            if not header:
-                header = [cell.strip() for cell in row]
-                continue
-            width = width or (len(row) if len(row) == len(header) + 1 else len(header))
-            if len(row) == width:
-                rows.append(row[width - len(header) :])
-                lines.append(reader.line_num)
-            else:
-                malformed.append((reader.line_num, ",".join(row), f"expected {width} fields, found {len(row)}"))
-    except csv.Error as error:
-        raise InvalidDataset(f"{name}:{reader.line_num}: {error}; expected a CSV file") from None
-    wanted = {ours: mapping.column(ours) for ours in (DATE, *NAMES, LABEL)}
-    missing = [theirs for ours, theirs in wanted.items() if theirs not in header and ours != DERIVED]
-    if missing:
         raise InvalidDataset(
-            f"{name}:1: column {', '.join(missing)} is missing; the header has {', '.join(header) or 'nothing'}. "
+            f"{dataset.path}: every row is {only}; expected readings of both an empty and an occupied room"
+        )
+
+
+def _rows(
+    name: str, source: list[str], mapping: Mapping
+) -> tuple[dict[str, list[str]], list[int], list[tuple[int, str]]]:
+    """Split a file's lines into our columns as texts; gives also the line of each row, and the malformed lines.
+
+    A line is a row: no quotation mark left open can swallow the lines after it. The UCI files' header is one name
+    shorter than their rows, which begin with a row number.
+    """
+    start, header = 1, tuple[str, ...]()
+    rows: list[tuple[str, ...]] = []  # tuples of texts: the garbage collector leaves a million of them alone
+    lines: list[int] = []
+    wrong: list[tuple[int, str]] = []
+    for line, text in enumerate(source, 1):
+        if text.startswith("#") or not text.strip():
+            continue
+        try:
+            cells = next(csv.reader([text], skipinitialspace=True)) if '"' in text else text.split(",")
+        except csv.Error as error:
+            wrong.append((line, f"not CSV: {error}"))
+            continue
+        if header:
+            rows.append(tuple(cell.strip() for cell in cells))
+            lines.append(line)
+        else:
+            start, header = line, tuple(cell.strip() for cell in cells)
+    wanted = {ours: mapping.column(ours) for ours in (DATE, *NAMES, LABEL)}
+    if DERIVED not in header and DERIVED not in mapping.columns:
+        del wanted[DERIVED]
+    if missing := [theirs for theirs in wanted.values() if theirs not in header]:
+        found = repr(_short(",".join(header), 200)) if header else "nothing"
+        raise InvalidDataset(
+            f"{name}:{start}: column {', '.join(missing)} is missing; the header has {found}. "
             "A file with other names needs a mapping (DATA_MAPPING)"
         )
-    frame = pd.DataFrame(rows, columns=pd.Index(header), dtype=object)
-    return frame.rename(columns={v: k for k, v in wanted.items()}), lines, malformed
+    if twice := [theirs for theirs in wanted.values() if header.count(theirs) > 1]:
+        raise InvalidDataset(f"{name}:{start}: column {twice[0]} stands twice in the header; expected it once")
+    widths = Counter(map(len, rows))
+    numbered = widths[len(header) + 1] > widths[len(header)]
+    width = len(header) + numbered
+    if len(widths) > 1:
+        sizes = list(map(len, rows))
+        wrong += [(n, f"expected {width} fields, found {k}") for n, k in zip(lines, sizes, strict=True) if k != width]
+        lines = [n for n, k in zip(lines, sizes, strict=True) if k == width]
+        rows = [cells for cells in rows if len(cells) == width]
+    at = {ours: header.index(theirs) + numbered for ours, theirs in wanted.items()}
+    return {ours: [cells[i] for cells in rows] for ours, i in at.items()}, lines, wrong
 
 
-def _check(table: pd.DataFrame, mapping: Mapping) -> tuple[pd.DataFrame, list[str]]:
-    """Turn texts into numbers, dates and labels; beside each row stands why it can't be believed, or an empty text."""
-    reasons = pd.Series([""] * len(table), dtype=object)
+def _check(columns: dict[str, list[str]], mapping: Mapping, room: ZoneInfo) -> tuple[pd.DataFrame, list[str]]:
+    """Turn texts into dates, numbers and labels; for each row also why it can't be believed, or an empty text."""
+    reasons = [""] * len(columns[DATE])
 
-    def refuse(which: pd.Series, why: Iterable[str] | str) -> None:
-        texts = pd.Series([why] * len(table) if isinstance(why, str) else list(why), dtype=object)
-        rows = which.to_numpy(bool) & (reasons == "").to_numpy(bool)
-        reasons[rows] = texts[rows]
+    def refuse(which: Any, why: Callable[[int], str]) -> None:
+        for i in np.flatnonzero(which).tolist():
+            reasons[i] = reasons[i] or why(i)
 
-    frame = pd.DataFrame(index=table.index)
-    present = [f for f in FEATURES if f.name in table]
-    for feature in present:
-        text = table[feature.name].str.strip()
-        number = pd.to_numeric(text, errors="coerce").astype(float)
-        if feature.name == "Temperature" and mapping.temperature_unit.endswith("F"):
-            number = (number - 32) / 1.8
-        refuse(text == "", f"{feature.name} is missing")
-        refuse(number.isna(), [f"{feature.name} is {t!r}, not a number" for t in text])
-        outside = ~number.between(feature.low, feature.high)
-        expected = f"{feature.unit}, from {feature.low:g} to {feature.high:g}"
-        refuse(outside, [f"{feature.name} is {n:g} {expected}" if o else "" for n, o in zip(number, outside, strict=True)])
-        frame[feature.name] = number
-    computed = pd.Series(
-        [humidity_ratio(t, h) if -40 <= t <= 60 else np.nan for t, h in zip(frame.Temperature, frame.Humidity, strict=True)]
+    numbers: dict[str, Floats] = {}
+    for feature in FEATURES:
+        if feature.name in columns:
+            texts = columns[feature.name]
+            number = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
+            if feature.name == "Temperature" and mapping.temperature_unit.endswith("F"):
+                number = (number - 32) / 1.8
+            possible = (feature.low <= number) & (number <= feature.high)  # which NaN is not
+            refuse(~possible, partial(_impossible, feature, texts, number))
+            numbers[feature.name] = number
+    computed = np.full(len(reasons), np.nan)
+    for i, (t, h) in enumerate(zip(numbers["Temperature"].tolist(), numbers["Humidity"].tolist(), strict=True)):
+        if not reasons[i]:
+            computed[i] = humidity_ratio(t, h)
+    ratio = numbers.setdefault(DERIVED, computed)
+    refuse(
+        np.abs(ratio - computed) > RATIO_TOLERANCE * computed,
+        lambda i: f"{DERIVED} is {ratio[i]:.6g}, but Temperature and Humidity at sea level give {computed[i]:.6g}",
     )
-    if DERIVED not in frame:
-        frame[DERIVED] = computed
-    contradicts = (frame[DERIVED] - computed).abs() > RATIO_TOLERANCE * computed.abs()
-    refuse(contradicts, [f"{DERIVED} is {r:.6g}, but Temperature and Humidity give {c:.6g}"
-                         for r, c in zip(frame[DERIVED], computed, strict=True)])  # fmt: skip
-    label = table[LABEL].str.strip()
-    frame[LABEL] = label.isin(mapping.occupied).astype(int)
-    allowed = [*mapping.empty, *mapping.occupied]
-    refuse(~label.isin(allowed), [f"{LABEL} is {t!r}, expected one of {', '.join(allowed)}" for t in label])
-    frame.insert(0, DATE, _dates(table[DATE].str.strip(), mapping.timezone))
-    refuse(frame[DATE].isna(), [f"{DATE} is {t!r}, not a time of {mapping.timezone} in ISO 8601 "
-                                "(when clocks change, an offset is needed)" for t in table[DATE]])  # fmt: skip
-    believed = frame[DATE].where(reasons == "")
-    before = believed.cummax().shift()
-    before = before.ffill()
-    refuse(believed < before, "time goes backwards")
-    refuse(believed == before, "same time as the row before")
-    return frame, list(reasons)
+    labels, allowed = columns[LABEL], (*mapping.empty, *mapping.occupied)
+    refuse(
+        [label not in allowed for label in labels],
+        lambda i: f"{LABEL} is {_short(labels[i])!r}, expected one of {', '.join(allowed)}",
+    )
+    texts = columns[DATE]
+    dates = pd.Series([_utc(text, room) for text in texts], dtype="datetime64[us, UTC]")
+    local = f"a time of {mapping.timezone} in ISO 8601 (when clocks change, an offset is needed)"
+    refuse(dates.isna(), lambda i: f"{DATE} is {_short(texts[i])!r}, not {local}")
+    times = dates.to_numpy("datetime64[us]").astype(np.int64)
+    rows = np.flatnonzero([not reason for reason in reasons])
+    kept = _in_order(times[rows])
+    again = set(times[rows[kept]].tolist()).intersection(times[rows[~kept]].tolist())
+    for i in rows[~kept].tolist():
+        backwards = f"time goes backwards: the rows around {DATE} {_short(texts[i])!r} are in order without it"
+        reasons[i] = "same time as another row" if int(times[i]) in again else backwards
+    frame = pd.DataFrame({DATE: dates.dt.tz_convert(room), **{name: numbers[name] for name in NAMES}})
+    frame[LABEL] = np.array([label in mapping.occupied for label in labels], dtype=int)
+    return frame, reasons
 
 
-def _dates(text: pd.Series, timezone: str) -> pd.Series:
-    """Parse ISO 8601 dates; one without an offset is local time; what can't be parsed, or is ambiguous, becomes NaT."""
-    offset = text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", na=False)
-    aware = pd.to_datetime(text.where(offset), errors="coerce", utc=True, format="ISO8601").dt.tz_convert(timezone)
-    local = pd.to_datetime(text.where(~offset), errors="coerce", format="ISO8601")
-    return aware.fillna(local.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT"))
+def _impossible(feature: Feature, texts: list[str], numbers: Floats, i: int) -> str:
+    if not texts[i]:
+        return f"{feature.name} is missing"
+    if np.isnan(numbers[i]):
+        return f"{feature.name} is {_short(texts[i])!r}, not a number"
+    return f"{feature.name} is {numbers[i]:g} {feature.unit}, expected {feature.low:g} to {feature.high:g}"
+
+
+def _utc(text: str, room: ZoneInfo) -> datetime | None:
+    """Parse an ISO 8601 date; one without an offset is local time, and None if it comes twice or never."""
+    try:
+        when = datetime.fromisoformat(text)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=room)
+            if when.utcoffset() != when.replace(fold=1).utcoffset():
+                return None
+        else:
+            when.astimezone(room)  # year 1 in UTC is year 0 west of Greenwich
+        return when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _in_order(times: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Choose the most rows whose time moves strictly forward: one wild date then costs one row, not all that follow.
+
+    The longest increasing subsequence, by patience sorting; of rows at the same time, the first.
+    """
+    kept = np.ones(len(times), dtype=bool)
+    if (np.diff(times) > 0).all():
+        return kept
+    tails: list[int] = []  # tails[k]: the earliest time at which a chain of k + 1 rows can end,
+    ends: list[int] = []  # and the row that ends it
+    before: list[int] = []
+    for i, time in enumerate(times.tolist()):
+        k = bisect_left(tails, time)
+        before.append(ends[k - 1] if k else -1)
+        if k == len(tails):
+            tails.append(time)
+            ends.append(i)
+        elif time < tails[k]:
+            tails[k], ends[k] = time, i
+    kept[:] = False
+    i = ends[-1]
+    while i >= 0:
+        kept[i] = True
+        i = before[i]
+    return kept
+
+
+def _short(text: str, length: int = 40) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def refuse_mixture(datasets: Iterable[Dataset]) -> bool:
