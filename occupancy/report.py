@@ -166,9 +166,9 @@ def cell(value: object) -> str:
         return "–"
     if text in ("True", "False"):
         return "yes" if text == "True" else "no"
-    if not _is_number(value):
+    if not isinstance(value, numbers.Real):
         return text
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     size = abs(number)
     if math.isinf(number):
         text = "∞"
@@ -183,15 +183,12 @@ def cell(value: object) -> str:
     return "−" + text if number < 0 else text
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
 def _numeric_columns(table: Table) -> list[bool]:
-    """Tell for each column whether every value that it has is a number."""
+    """Tell for each column whether all that it shows reads as numbers or percentages."""
     columns = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.columns)
+    number = re.compile(r"[−+-]?([\d.,]+(e-\d+)?|∞)\s?%?|–")
     return [
-        bool(column) and all(_is_number(value) or cell(value) == "–" for value in column)
+        bool(column) and all(number.fullmatch(cell(value)) for value in column)
         for _, column in zip(table.columns, columns, strict=True)
     ]
 

@@ -127,6 +127,12 @@ def test_tables_show_missing_values_and_align_numbers() -> None:
     assert "<figcaption>Quality</figcaption>" in html
 
 
+def test_percentages_align_as_numbers_and_dates_do_not() -> None:
+    html = page(Table(["day", "errors", "from"], [["Mon", "1.5 %", "2015-02-04"], ["Tue", "−12%", "2015-02-05"]]))
+
+    assert [cell.get("class") for cell in Page(html).all("td")] == ["number", None] * 2
+
+
 def test_a_table_without_rows_keeps_its_head() -> None:
     assert texts("th", page(Table(["metric", "test"], []))) == ["metric", "test"]
 
