@@ -53,7 +53,7 @@ THEME: dict[str, Any] = {
         "titlePadding": 10,
     },
     "axisX": {"grid": False, "tickCount": {"expr": "max(3, width / 90)"}, "titleAnchor": "end"},
-    "axisY": {"domain": False, "tickCount": {"expr": "max(3, height / 50)"}, "ticks": False},
+    "axisY": {"domain": False, "tickCount": {"expr": "max(4, height / 50)"}, "ticks": False},
     # A vertical title costs a phone a tenth of its width and the reader a turn of the head: write it above the axis.
     "axisLeft": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0, "titleY": -10},
     "axisXBand": {"labelAngle": 0},
@@ -176,7 +176,7 @@ def cell(value: object) -> str:
         text = f"{size:,.0f}" if size >= 10_000 else f"{size:.0f}"
     elif size >= 10:
         text = f"{size:.2f}"
-    elif size >= 0.001:
+    elif size >= 0.0001:
         text = f"{size:.4f}"
     else:
         text = f"{size:.1e}" if size else "0"
