@@ -10,8 +10,9 @@ The table is read at the entry point, from the environment and the command line,
 
 import argparse
 import difflib
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, NamedTuple, NoReturn, TypeVar, get_type_hints
 
 import msgspec
 
@@ -49,22 +50,34 @@ def rows(table: type[msgspec.Struct], prefix: str = "") -> list[Setting]:
     ]
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Report a bad command line like every other bad setting."""
+        raise InvalidSetting(f"{message}; --help lists the settings")
+
+
 def read(
     table: type[Table], *, prog: str, argv: Sequence[str], environ: Mapping[str, str], prefix: str = "", about: str = ""
 ) -> Table:
     """Read a settings table from the environment, then the command line, which wins.
 
     With a prefix, a variable that starts with it and names no setting is an error; so is an unknown flag.
-    Raises InvalidSetting, naming the variable or flag, its value and what was expected.
+    An empty variable is an empty text, not an absent one. Raises InvalidSetting, naming the variable or flag, its value
+    and what was expected; --help and --version print and exit.
     """
     settings = rows(table, prefix)
-    _refuse_unknown(environ, prefix, [s.variable for s in settings])
-    parser = argparse.ArgumentParser(prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(
+        prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     for setting in settings:
         what = f"{setting.help} (or {setting.variable}; default: {setting.default or 'none'})".replace("%", "%%")
-        parser.add_argument(setting.flag, metavar="…", help=what)
-    given = vars(parser.parse_args(argv))
+        parser.add_argument(setting.flag, metavar="VALUE", help=what)
+    known, unknown = parser.parse_known_args(argv)
+    _refuse(unknown, [s.flag for s in settings])
+    if prefix:
+        _refuse([name for name in environ if name.startswith(prefix.upper())], [s.variable for s in settings])
+    given = vars(known)
     values: dict[str, Any] = {}
     for field, setting in zip(table.__struct_fields__, settings, strict=True):
         if given[field] is not None:
@@ -77,13 +90,18 @@ def read(
 def _convert(table: type[msgspec.Struct], field: str, text: str, name: str) -> Any:
     hint = get_type_hints(table, include_extras=True)[field]
     try:
-        return msgspec.convert(text, hint, strict=False)
+        value = msgspec.convert(text, hint, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidSetting(f"{name}={text}: {error}") from None
+        expected = str(error).removesuffix(", got `str`").replace("`", "")  # of course it was a text: all settings are
+        raise InvalidSetting(f"{name}={text!r}: {expected}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidSetting(f"{name}={text!r}: Expected a finite number")
+    return value
 
 
-def _refuse_unknown(environ: Mapping[str, str], prefix: str, known: list[str]) -> None:
-    for name in environ if prefix else ():
-        if name.startswith(prefix) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise InvalidSetting(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+def _refuse(names: Sequence[str], known: list[str]) -> None:
+    """Refuse the first name that is not known, guessing what was meant."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name.partition("=")[0], known, n=1)
+            raise InvalidSetting(f"{name!r} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
