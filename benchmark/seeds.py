@@ -52,12 +52,20 @@ def table(reports: list[dict[str, Any]]) -> str:
     ]
     numbers = []
     for seed, report in enumerate(reports):
-        winner, held_out, test = report["winner"]["hyperparameters"], report["out_of_fold"]["model"], report["back_test"]["model"]
+        winner, held_out, test = (
+            report["winner"]["hyperparameters"],
+            report["out_of_fold"]["model"],
+            report["back_test"]["model"],
+        )
         numbers.append((held_out["log_loss"], held_out["errors"], test["log_loss"], test["accuracy"], test["errors"]))
         loss, errors, test_loss, accuracy, test_errors = numbers[-1]
-        lines.append(f"| {seed} | {winner['max_depth']} | {winner['n_estimators']} | {loss:.4f} | {errors} | {test_loss:.4f} | "
-                     f"{accuracy:.2%} | {test_errors} |")  # fmt: skip
+        lines.append(
+            f"| {seed} | {winner['max_depth']} | {winner['n_estimators']} | {loss:.4f} | {errors} | {test_loss:.4f} | "
+            f"{accuracy:.2%} | {test_errors} |"
+        )
     for name, summarise in (("mean", statistics.mean), ("standard deviation", statistics.stdev)):
         loss, errors, test_loss, accuracy, test_errors = (summarise(column) for column in zip(*numbers, strict=True))
-        lines.append(f"| {name} | | | {loss:.4f} | {errors:.0f} | {test_loss:.4f} | {accuracy:.2%} | {test_errors:.0f} |")
+        lines.append(
+            f"| {name} | | | {loss:.4f} | {errors:.0f} | {test_loss:.4f} | {accuracy:.2%} | {test_errors:.0f} |"
+        )
     return "\n".join(lines)

@@ -24,9 +24,13 @@ def main(argv: list[str]) -> int:
     except InputError as error:
         print(f"inference: {error}", file=sys.stderr)
         return 2
-    for name, value in msgspec.structs.asdict(chosen).items():  # gunicorn's configuration file and worker read them there
+    for name, value in msgspec.structs.asdict(
+        chosen
+    ).items():  # gunicorn's configuration file and worker read them there
         os.environ[f"{PREFIX}{name.upper()}"] = str(value)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one reading is no work for several threads; waking them costs 90 times it
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # one reading is no work for several threads; waking them costs 90 times it
     sys.argv = ["gunicorn", "--config", str(Path(__file__).parent / "gunicorn.conf.py")]
     run()
     return 0

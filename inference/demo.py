@@ -20,7 +20,13 @@ SCENES: dict[str, dict[str, Any]] = {
     "a winter night": {"Temperature": 19.9, "Humidity": 32.1, "Light": 0, "CO2": 452},
     "people at work": {"Temperature": 21.6, "Humidity": 27.4, "Light": 459, "CO2": 905, "date": "2015-02-05T10:31:00"},
     "sun in an empty room": {"Temperature": 20.8, "Humidity": 22.3, "Light": 280, "CO2": 455},
-    "one person by the window": {"Temperature": 22.0, "Humidity": 25.8, "Light": 372, "CO2": 640, "room": "corner office"},
+    "one person by the window": {
+        "Temperature": 22.0,
+        "Humidity": 25.8,
+        "Light": 372,
+        "CO2": 640,
+        "room": "corner office",
+    },
     "a sensor in °F": {"Temperature": 71.6, "Humidity": 27.4, "Light": 459, "CO2": 905},
 }
 START_SECONDS = 30
@@ -48,7 +54,12 @@ def serving(model: Path, log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "OCCUPANCY_MODEL": str(model), "OCCUPANCY_HOST": "127.0.0.1", "OCCUPANCY_PORT": str(port)}
+    environment = {
+        **os.environ,
+        "OCCUPANCY_MODEL": str(model),
+        "OCCUPANCY_HOST": "127.0.0.1",
+        "OCCUPANCY_PORT": str(port),
+    }
     errors = log.with_name("service.log")
     with log.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen([sys.executable, "-m", "inference"], env=environment, stdout=out, stderr=err)
@@ -62,7 +73,9 @@ def serving(model: Path, log: Path) -> Iterator[str]:
 
 def post(url: str, reading: dict[str, Any]) -> dict[str, Any]:
     """Send one reading; gives the answer, or the problem where the service refuses it."""
-    request = urllib.request.Request(f"{url}/predict", json.dumps(reading).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{url}/predict", json.dumps(reading).encode(), {"Content-Type": "application/json"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             return dict(json.load(response))

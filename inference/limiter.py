@@ -22,7 +22,9 @@ class Limiter:
             raise Problem(503, "overloaded", "too many requests are waiting; try again later", {"Retry-After": "1"})
         self._turn.acquire()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Let the next one in."""
         if self._turn is not None:
             self._turn.release()

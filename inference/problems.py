@@ -15,7 +15,9 @@ log = logging.getLogger("inference")
 class Problem(Exception):
     """An answer other than success: an HTTP status, what went wrong, and members that help a program to mend it."""
 
-    def __init__(self, status: int, kind: str, detail: str, headers: dict[str, str] | None = None, **members: Any) -> None:
+    def __init__(
+        self, status: int, kind: str, detail: str, headers: dict[str, str] | None = None, **members: Any
+    ) -> None:
         """Keep the parts; `kind` is the last part of the problem's type."""
         super().__init__(detail)
         self.status, self.headers = status, headers or {}

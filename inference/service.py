@@ -25,14 +25,7 @@ class Service:
         self._settings, self._log = settings, log
         self._zone = ZoneInfo(settings.timezone or model.card.timezone)
         self._limiter = Limiter(settings.concurrency, settings.queue)
-        self._boot = record.Boot()
-        self._common = record.common(
-            service="occupancy-inference",
-            version=__version__,
-            boot=self._boot,
-            model_version=model.version,
-            simulated=model.card.simulated,
-        )
+        self._boot = record.Boot("occupancy-inference", __version__, model.version, simulated=model.card.simulated)
 
     def predict(self, body: bytes, request_id: str, started_ns: int) -> dict[str, Any] | list[dict[str, Any]]:
         """Answer a body with one reading (an object) or several (a list).
@@ -44,32 +37,31 @@ class Service:
                 time.sleep(self._settings.delay)
             try:
                 single, readings, invalid = decode(body, self._settings.max_readings)
-                times = [] if invalid else self._times(readings, single)
             except InvalidReading as error:
-                invalid = [error]
+                self._refuse([error], request_id, started_ns)
+            times: list[datetime | None] = []
+            for index, reading in enumerate(readings):
+                try:
+                    times.append(event_time(reading, self._zone, None if single else index))
+                except InvalidReading as error:
+                    invalid.append(error)
             if invalid:
                 self._refuse(invalid, request_id, started_ns)
             answers = self._answer(readings, times, request_id, started_ns)
         return answers[0] if single else answers
-
-    def _times(self, readings: list[Reading], single: bool) -> list[datetime | None]:
-        return [event_time(reading, self._zone) for index, reading in enumerate(readings)]
 
     def _answer(
         self, readings: list[Reading], times: list[datetime | None], request_id: str, started_ns: int
     ) -> list[dict[str, Any]]:
         ordered = [values(reading) for reading in readings]
         probabilities = self.model.probability(np.array(ordered, np.float32)).tolist()
-        observed, duration = datetime.now(UTC), time.monotonic_ns() - started_ns
+        request = record.Request(request_id, datetime.now(UTC), time.monotonic_ns() - started_ns)
         answers = []
         for reading, when, numbers, probability in zip(readings, times, ordered, probabilities, strict=True):
             label, answer = int(probability >= 0.5), self.model.answer(probability)
             fields = record.prediction(
-                common=self._common,
-                boot=self._boot,
-                observed=observed,
-                duration_ns=duration,
-                request_id=request_id,
+                self._boot,
+                request,
                 room=reading.room or self._settings.room,
                 reading_id=reading.id,
                 reading_time=when,
@@ -99,20 +91,20 @@ class Service:
 
     def refuse_body(self, limit: int, request_id: str, started_ns: int) -> NoReturn:
         """Record a body that is too large to be read and raise its problem."""
-        error = InvalidReading("body", "too_large", f"the body has more than {limit} bytes; send fewer readings at a time")
+        error = InvalidReading(
+            "body", "too_large", f"the body has more than {limit} bytes; send fewer readings at a time"
+        )
         self._refuse([error], request_id, started_ns)
 
     def _refuse(self, invalid: list[InvalidReading], request_id: str, started_ns: int) -> NoReturn:
         """Record each refused reading and raise the problem that names the first one's field, and lists all."""
-        observed, duration = datetime.now(UTC), time.monotonic_ns() - started_ns
+        request = record.Request(request_id, datetime.now(UTC), time.monotonic_ns() - started_ns)
         for error in invalid:
             fields = record.refusal(
-                common=self._common,
-                boot=self._boot,
-                observed=observed,
-                duration_ns=duration,
-                request_id=request_id,
-                room=self._settings.room,
+                self._boot,
+                request,
+                room=error.room or self._settings.room,
+                given=error.given,
                 field=error.field,
                 reason=error.reason,
                 detail=str(error),

@@ -18,7 +18,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting of the service; the documents are made from this table."""
 
     model: Annotated[str, Meta(description="the model file")] = SHIPPED_MODEL
-    model_digest: Annotated[str, Meta(description="sha256 it must have, or the first 12 or more digits; empty: any")] = ""
+    model_digest: Annotated[
+        str, Meta(description="sha256 it must have, or the first 12 or more digits; empty: any")
+    ] = ""
     host: Annotated[str, Meta(description="address to listen on")] = "0.0.0.0"  # noqa: S104 -- a container's own address
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     threads: Annotated[int, Meta(ge=1, le=256, description="requests at a time where OCCUPANCY_CONCURRENCY is 0")] = 8
@@ -28,11 +30,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue: Annotated[
         int, Meta(ge=0, le=4096, description="requests that may wait where OCCUPANCY_CONCURRENCY is set; more get 503")
     ] = 256
-    delay: Annotated[float, Meta(ge=0, le=60, description="artificial delay of each prediction in seconds, to try scaling")] = 0.0
+    delay: Annotated[
+        float, Meta(ge=0, le=60, description="artificial delay of each prediction in seconds, to try scaling")
+    ] = 0.0
     room: Annotated[
         str, Meta(min_length=1, max_length=64, description="the room of readings that name none")
     ] = "default"  # fmt: skip
-    timezone: Annotated[str, Meta(description="IANA zone of dates without an offset; empty: the model's training data's")] = ""
+    timezone: Annotated[
+        str, Meta(description="IANA zone of dates without an offset; empty: the model's training data's")
+    ] = ""
     max_readings: Annotated[int, Meta(ge=1, le=100_000, description="readings in one request")] = 1000
     max_bytes: Annotated[int, Meta(ge=1024, le=2**30, description="bytes in one request")] = 1_048_576
 

@@ -28,7 +28,9 @@ def _model(settings: Settings) -> Model | UnusableModel:
         return error
     log.warning("serving model %s (%s)", model.version, settings.model)
     if model.card.simulated:
-        log.warning("SIMULATED: model %s was trained on simulated data; its answers mean nothing in a real room", model.version)
+        log.warning(
+            "SIMULATED: model %s was trained on simulated data; its answers mean nothing in a real room", model.version
+        )
     if settings.delay:
         log.warning("artificial delay of %g s is ON (OCCUPANCY_DELAY)", settings.delay)
     return model

@@ -75,8 +75,10 @@ def load_mapping(path: str) -> Mapping:
         raise InvalidMapping(f"{path}: {what}; see the mapping example in data/README.md") from None
     unknown = set(mapping.columns) - {*NAMES, LABEL, DATE}
     if unknown:
-        raise InvalidMapping(f"{path}: columns names {', '.join(sorted(unknown))}, which is none of ours: "
-                             f"{', '.join((DATE, *NAMES, LABEL))}")  # fmt: skip
+        raise InvalidMapping(
+            f"{path}: columns names {', '.join(sorted(unknown))}, which is none of ours: "
+            f"{', '.join((DATE, *NAMES, LABEL))}"
+        )
     theirs = Counter(mapping.column(ours) for ours in (DATE, *NAMES, LABEL))
     if twice := [name for name, times in theirs.items() if times > 1]:
         raise InvalidMapping(f"{path}: columns takes {twice[0]!r} for two of ours; each needs a column of its own")

@@ -115,7 +115,9 @@ class OtherContract(UnusableModel):
 def dump(booster: xgboost.Booster, card: Card) -> bytes:
     """Turn a booster and its card into the bytes of a model file."""
     booster = booster.copy()
-    attributes = {_PREFIX + name: msgspec.json.encode(value).decode() for name, value in msgspec.structs.asdict(card).items()}
+    attributes = {
+        _PREFIX + name: msgspec.json.encode(value).decode() for name, value in msgspec.structs.asdict(card).items()
+    }
     booster.set_attr(**attributes, **{_SEAL: _UNSEALED})
     raw = bytes(booster.save_raw("ubj"))
     assert raw.count(_UNSEALED.encode()) == 1  # noqa: S101 -- 77 zeros and a colon occur nowhere else
@@ -143,7 +145,9 @@ def parse(raw: bytes, name: str, expected: str = "") -> Model:
     try:
         booster = xgboost.Booster(model_file=bytearray(raw))
     except xgboost.core.XGBoostError as error:
-        raise ForeignModel(f"{name}: XGBoost {xgboost.__version__} can't read it: {str(error).splitlines()[-1]}") from None
+        raise ForeignModel(
+            f"{name}: XGBoost {xgboost.__version__} can't read it: {str(error).splitlines()[-1]}"
+        ) from None
     booster.set_param({"nthread": 1})
     card = _card(booster, name)
     if card.contract != contract():
@@ -174,7 +178,7 @@ def _check_seal(raw: bytes, name: str) -> None:
 
 
 def _card(booster: xgboost.Booster, name: str) -> Card:
-    attributes = booster.attributes()
+    attributes = {k: v or "" for k, v in booster.attributes().items()}
     fields = {k.removeprefix(_PREFIX): v for k, v in attributes.items() if k.startswith(_PREFIX) and k != _SEAL}
     written = fields.get("format", "0")
     if written != str(FORMAT):

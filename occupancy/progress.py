@@ -41,11 +41,13 @@ class Progress:
         """Start."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the bar; a log gets one last line."""
         if self._bar is not None:
             self._bar.close()
         self._say(f"{self.done} {self.unit} done" if kind is None else f"stopped after {self.done} {self.unit}")
 
     def _say(self, text: str) -> None:
-        print(f"{self.what}: {text}", file=self.stream, flush=True)  # noqa: T201 -- this is what it is for
+        print(f"{self.what}: {text}", file=self.stream, flush=True)

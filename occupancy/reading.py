@@ -3,8 +3,10 @@
 `Reading` is the table: to add a sensor, add a field to it. A reading is understood by name, never by position.
 """
 
+import contextlib
 import json
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
@@ -63,12 +65,17 @@ _in_order = attrgetter(*NAMES)
 
 
 class InvalidReading(ValueError):
-    """A reading breaks the contract: `field` names the culprit, `reason` the rule, the text says both and the range."""
+    """A reading breaks the contract: `field` names the culprit, `reason` the rule, the text says both and the range.
+
+    `given` and `room` are what could be understood of it all the same: sensors whose value is a finite number, the room.
+    """
 
     def __init__(self, field: str, reason: str, detail: str, index: int | None = None) -> None:
         """Keep the parts: the record and the answer to the client both need them."""
         super().__init__(detail if index is None else f"reading {index}: {detail}")
         self.field, self.reason, self.index = field, reason, index
+        self.given: dict[str, float] = {}
+        self.room: str | None = None
 
 
 class Batch(NamedTuple):
@@ -88,7 +95,7 @@ def values(reading: Reading) -> tuple[float, ...]:
     return ordered
 
 
-def event_time(reading: Reading, room: tzinfo) -> datetime | None:
+def event_time(reading: Reading, room: tzinfo, index: int | None = None) -> datetime | None:
     """Give the reading's own time in UTC; without an offset `date` is the room's local time.
 
     When the clocks go back, a time without an offset comes twice: it is taken for the first of the two.
@@ -100,9 +107,10 @@ def event_time(reading: Reading, room: tzinfo) -> datetime | None:
         when = datetime.fromisoformat(reading.date)
         return (when if when.tzinfo else when.replace(tzinfo=room)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidReading(
-            "date", "not_a_date", f"date is {_show(reading.date)}: expected ISO 8601, such as 2015-02-04T17:51:00+01:00"
-        ) from None
+        detail = f"date is {_show(reading.date)}: expected ISO 8601, such as 2015-02-04T17:51:00+01:00"
+        invalid = InvalidReading("date", "not_a_date", detail, index)
+        invalid.given, invalid.room = _understood(msgspec.structs.asdict(reading).items())
+        raise invalid from None
 
 
 # --- decoding: the fast way accepts exactly what the slow way accepts; the slow way knows how to say what is wrong
@@ -167,8 +175,22 @@ def _decode_slowly(body: bytes, limit: int) -> Batch:
         try:
             batch.readings.append(parse(item, None if single else index))
         except InvalidReading as error:
+            error.given, error.room = _understood(item if isinstance(item, _Pairs) else [])
             batch.invalid.append(error)
     return batch
+
+
+def _understood(pairs: Iterable[tuple[str, Any]]) -> tuple[dict[str, float], str | None]:
+    """Keep, of a refused reading, what a record can hold."""
+    given, room = {}, None
+    for name, value in pairs:
+        if name in _BY_NAME and type(value) in (int, float) and abs(value) < 1e300:
+            given[name] = float(value)
+        elif name == "room":
+            with contextlib.suppress(InvalidReading):
+                _check_text(name, value, None)
+                room = value
+    return given, room
 
 
 def parse(payload: Any, index: int | None = None) -> Reading:

@@ -55,25 +55,49 @@ _READING = [f"occupancy.reading.{name}" for name in NAMES]
 
 
 class Boot:
-    """One start of a serving process: it names the records, in sequence."""
+    """One start of a serving process: it names the records, in sequence, and holds what they have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str, version: str, model_version: str, *, simulated: bool) -> None:
         """Draw an id; the first number is 1."""
         self.id = secrets.token_hex(6)
         self._numbers: Iterator[int] = itertools.count(1)
+        self._common = {
+            "ecs.version": ECS_VERSION,
+            "event.dataset": DATASET,
+            "service.name": service,
+            "service.version": version,
+            "occupancy.boot": self.id,
+            "occupancy.model.version": model_version,
+            **({"occupancy.simulated": True} if simulated else {}),
+        }
 
-    def next(self) -> int:
-        """Give the next number; safe between threads."""
-        return next(self._numbers)
+    def begin(self, request: "Request", room: str, outcome: str) -> dict[str, Any]:
+        """Begin the next record; safe between threads."""
+        number = next(self._numbers)
+        return {
+            "@timestamp": _time(request.observed),
+            **self._common,
+            "event.id": f"{self.id}-{number}",
+            "event.outcome": outcome,
+            "event.duration": request.duration_ns,
+            "http.request.id": request.id,
+            "occupancy.sequence": number,
+            "occupancy.room": room,
+        }
+
+
+class Request(NamedTuple):
+    """The request that a record is about: its id, when it was answered and after how long."""
+
+    id: str
+    observed: datetime
+    duration_ns: int
 
 
 def prediction(
-    *,
-    common: dict[str, Any],
     boot: Boot,
-    observed: datetime,
-    duration_ns: int,
-    request_id: str,
+    request: Request,
+    *,
     room: str,
     reading_id: str | None,
     reading_time: datetime | None,
@@ -83,7 +107,7 @@ def prediction(
     answer: str,
 ) -> dict[str, Any]:
     """Describe one prediction; `values` in the contract's order."""
-    fields = _begin(common, boot, observed, duration_ns, request_id, room, "success")
+    fields = boot.begin(request, room, "success")
     if reading_id is not None:
         fields["occupancy.reading.id"] = reading_id
     if reading_time is not None:
@@ -96,52 +120,15 @@ def prediction(
 
 
 def refusal(
-    *,
-    common: dict[str, Any],
-    boot: Boot,
-    observed: datetime,
-    duration_ns: int,
-    request_id: str,
-    room: str,
-    field: str,
-    reason: str,
-    detail: str,
+    boot: Boot, request: Request, *, room: str, given: dict[str, float], field: str, reason: str, detail: str
 ) -> dict[str, Any]:
-    """Describe one refused reading."""
-    fields = _begin(common, boot, observed, duration_ns, request_id, room, "failure")
+    """Describe one refused reading; `given`: the sensor values that are numbers, by name, however wrong they are."""
+    fields = boot.begin(request, room, "failure")
+    fields.update((f"occupancy.reading.{name}", value) for name, value in given.items())
     fields["occupancy.refusal.field"] = field
     fields["occupancy.refusal.reason"] = reason
     fields["occupancy.refusal.detail"] = detail
     return fields
-
-
-def common(*, service: str, version: str, boot: Boot, model_version: str, simulated: bool) -> dict[str, Any]:
-    """Give the fields that all records of a boot share."""
-    fields = {
-        "ecs.version": ECS_VERSION,
-        "event.dataset": DATASET,
-        "service.name": service,
-        "service.version": version,
-        "occupancy.boot": boot.id,
-        "occupancy.model.version": model_version,
-    }
-    return {**fields, "occupancy.simulated": True} if simulated else fields
-
-
-def _begin(
-    common: dict[str, Any], boot: Boot, observed: datetime, duration_ns: int, request_id: str, room: str, outcome: str
-) -> dict[str, Any]:
-    number = boot.next()
-    return {
-        "@timestamp": _time(observed),
-        **common,
-        "event.id": f"{boot.id}-{number}",
-        "event.outcome": outcome,
-        "event.duration": duration_ns,
-        "http.request.id": request_id,
-        "occupancy.sequence": number,
-        "occupancy.room": room,
-    }
 
 
 def _time(when: datetime) -> str:

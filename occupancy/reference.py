@@ -59,7 +59,7 @@ def compute(data: Dataset) -> Reference:
     seconds = frame[DATE].diff().dt.total_seconds().to_numpy()[1:]
     sampling = float(np.median(seconds))
     half_hour = frame[DATE].dt.hour * 2 + frame[DATE].dt.minute // 30
-    weekend = frame[DATE].dt.weekday >= 5  # noqa: PLR2004 -- Saturday
+    weekend = frame[DATE].dt.weekday >= 5  # Saturday
     days = frame.groupby(data.day)
     return Reference(
         simulated=data.simulated,
@@ -67,7 +67,8 @@ def compute(data: Dataset) -> Reference:
         sampling_seconds=sampling,
         sensors={name: _sensor(data, name, seconds <= 1.5 * sampling, half_hour) for name in NAMES},
         days={
-            str(day): Day(len(rows), _round(rows[LABEL].mean()), int(rows[DATE].dt.weekday.iloc[0])) for day, rows in days
+            str(day): Day(len(rows), _round(rows[LABEL].mean()), int(rows[DATE].dt.weekday.iloc[0]))
+            for day, rows in days
         },
         occupied_workday=_per_half_hour(frame[LABEL][~weekend], half_hour[~weekend], "mean"),
         occupied_weekend=_per_half_hour(frame[LABEL][weekend], half_hour[weekend], "mean"),
@@ -87,7 +88,7 @@ def load(raw: bytes) -> Reference:
 def _sensor(data: Dataset, name: str, neighbours: np.ndarray, half_hour: pd.Series) -> Sensor:
     values = data.frame[name]
     steps = values.diff().abs().to_numpy()[1:][neighbours]
-    night = (half_hour >= 44) | (half_hour < 10)  # noqa: PLR2004 -- 22:00 to 05:00
+    night = (half_hour >= 44) | (half_hour < 10)  # 22:00 to 05:00
     return Sensor(
         low=_round(values.min()),
         high=_round(values.max()),

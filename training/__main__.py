@@ -9,7 +9,6 @@ import sys
 from types import FrameType
 
 from occupancy import settings
-from occupancy.dataset import SIMULATED
 from occupancy.errors import InputError
 from training import trackers
 from training.gate import GateRefused
@@ -29,14 +28,10 @@ def main(argv: list[str]) -> int:
     told = trackers.Trackers({})
     status = "failed"
     try:
-        chosen = settings.read(Settings, prog="training", argv=argv, environ=os.environ, about=__doc__)
+        chosen = settings.read(Settings, prog="training", argv=argv, environ=os.environ, about=__doc__ or "")
         told = trackers.load(chosen.trackers, chosen.save_path)
         saved, simulated = train(chosen, told)
         status = "finished"
-        print(f"training: saved {saved} (the newest is also {chosen.save_path}/model.ubj, report.html, ...)")
-        if simulated:
-            print(f"training: {SIMULATED.strip('# ')} DATA: this model says nothing about a real room; `make data` fetches real data")
-        return 0
     except GateRefused as error:
         status = "refused"
         return _fail(error, REFUSED)
@@ -47,6 +42,10 @@ def main(argv: list[str]) -> int:
         return _fail("ended by a signal; nothing was saved, the earlier set is whole", TERMINATED)
     finally:
         told.end(status)
+    print(f"training: saved {saved} (the newest is also {chosen.save_path}/model.ubj, report.html, ...)")
+    if simulated:
+        print("training: SIMULATED DATA: this model says nothing about a real room; `make data` fetches real data")
+    return 0
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

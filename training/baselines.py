@@ -19,7 +19,7 @@ LIGHT_LUX = 365
 
 def majority(values: Array, label: Array, new: Array) -> Array:
     """Give the share of occupied rows, whatever the reading."""
-    return np.full(len(new), label.mean()) + 0 * values[0, 0]
+    return np.full(len(new), label.mean(), dtype=values.dtype)
 
 
 def light_rule(values: Array, label: Array, new: Array) -> Array:
@@ -27,7 +27,8 @@ def light_rule(values: Array, label: Array, new: Array) -> Array:
     light = NAMES.index("Light")
     lit = values[:, light] > LIGHT_LUX
     share = [(label[side].sum() + 1) / (side.sum() + 2) for side in (~lit, lit)]  # Laplace's rule of succession
-    return np.where(new[:, light] > LIGHT_LUX, share[1], share[0])
+    probability: Array = np.where(new[:, light] > LIGHT_LUX, share[1], share[0])
+    return probability
 
 
 def logistic_regression(values: Array, label: Array, new: Array) -> Array:

@@ -44,11 +44,12 @@ def decide(label: Array, day: Array, model: Array, baselines: dict[str, Array], 
     """Compare the model's out-of-fold predictions with the best baseline's; shapes (rows,)."""
 
     def errors(label: Array, probability: Array) -> Array:
-        return ((probability >= 0.5) != (label == 1)).astype(float)
+        wrong: Array = (probability >= 0.5) != (label == 1)
+        return wrong.astype(float)
 
     checks = []
     for measure, loss in (("log loss", log_loss), ("error rate", errors)):
-        rival = min(baselines, key=lambda name: float(loss(label, baselines[name]).mean()))  # noqa: B023 -- used at once
+        rival = min(baselines, key=lambda name: float(loss(label, baselines[name]).mean()))
         difference = paired_difference(loss(label, model), loss(label, baselines[rival]), day)
         checks.append(Check(measure, rival, difference, passed=difference.low <= 0))
     passed = all(c.passed for c in checks)

@@ -17,7 +17,7 @@ from occupancy.errors import InputError
 from occupancy.preprocess import STEPS
 from occupancy.progress import Progress
 from occupancy.reading import NAMES
-from training import evaluate, gate, report, save, search, space
+from training import gate, report, save, search, space
 from training.baselines import BASELINES, out_of_fold
 from training.settings import Settings, band
 from training.trackers import Trackers
@@ -123,11 +123,15 @@ def prepare(training: Dataset, test: Dataset, preprocessing: str) -> Inputs:
     label, day = training.label, training.day.to_numpy()
     days = sorted(set(day))
     if len(days) < MIN_DAYS:
-        raise TooFewDays(f"{training.path} has {len(days)} dates: whole days are held out, so at least {MIN_DAYS} are needed")
+        raise TooFewDays(
+            f"{training.path} has {len(days)} dates: whole days are held out, so at least {MIN_DAYS} are needed"
+        )
     for left_out in days:
         if len(set(label[day != left_out])) == 1:
-            raise TooFewDays(f"{training.path}: without {left_out} only one class is left; occupied and empty readings must "
-                             "come from several days")  # fmt: skip
+            raise TooFewDays(
+                f"{training.path}: without {left_out} only one class is left; occupied and empty readings must "
+                "come from several days"
+            )
     return Inputs(training, test, STEPS[preprocessing](training.values), label, day, simulated)
 
 
@@ -184,7 +188,10 @@ def describe(result: report.Result, reference_json: bytes) -> model.Card:
         training_range={n: (float(training.frame[n].min()), float(training.frame[n].max())) for n in NAMES},
         metrics=report.metrics(result),
         gate=msgspec.to_builtins(result.decision._asdict()),
-        packages={"xgboost": xgboost.__version__, **{p: metadata.version(p) for p in ("numpy", "scikit-learn", "scipy")}},
+        packages={
+            "xgboost": xgboost.__version__,
+            **{p: metadata.version(p) for p in ("numpy", "scikit-learn", "scipy")},
+        },
         golden=golden(result.booster, STEPS[settings.preprocessing], training.values),
         created=settings.created,
         revision=settings.revision,

@@ -51,7 +51,9 @@ def metrics(result: Result) -> dict[str, float]:
         "out_of_fold": evaluate.score(result.training.label, result.held_out["model"], result.band),
         "back_test": evaluate.score(result.test.label, result.back_test["model"], result.band),
     }
-    return {f"{which}.{k}": float(v) for which, score in scores.items() for k, v in score._asdict().items() if v is not None}
+    return {
+        f"{which}.{k}": float(v) for which, score in scores.items() for k, v in score._asdict().items() if v is not None
+    }
 
 
 def as_json(result: Result) -> bytes:
@@ -61,8 +63,10 @@ def as_json(result: Result) -> bytes:
         "simulated": result.simulated,
         "version": __version__,
         "settings": msgspec.to_builtins(result.settings),
-        "data": {role: {"path": d.path, "sha256": d.sha256, "rows": len(d.frame), "quarantined": len(d.quarantine)}
-                 for role, d in (("training", result.training), ("test", result.test))},  # fmt: skip
+        "data": {
+            role: {"path": d.path, "sha256": d.sha256, "rows": len(d.frame), "quarantined": len(d.quarantine)}
+            for role, d in (("training", result.training), ("test", result.test))
+        },
         "winner": {"hyperparameters": found.winner.candidate, "log_loss": found.loss},
         "search": {
             "days": found.days,
@@ -70,11 +74,15 @@ def as_json(result: Result) -> bytes:
             "candidates": [{**s.candidate, "day_losses": s.losses} for s in found.scored],
         },
         "out_of_fold": {name: evaluate.score(label, p, band)._asdict() for name, p in result.held_out.items()},
-        "by_day": {d: s._asdict() for d, s in evaluate.by_day(label, result.held_out["model"], result.day, band).items()},
+        "by_day": {
+            d: s._asdict() for d, s in evaluate.by_day(label, result.held_out["model"], result.day, band).items()
+        },
         "calibration": [b._asdict() for b in evaluate.calibration(label, result.held_out["model"])],
         "differences": {name: d._asdict() for name, d in differences(result).items()},
         "gate": msgspec.to_builtins(result.decision._asdict()),
-        "back_test": {name: evaluate.score(result.test.label, p, band)._asdict() for name, p in result.back_test.items()},
+        "back_test": {
+            name: evaluate.score(result.test.label, p, band)._asdict() for name, p in result.back_test.items()
+        },
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
@@ -97,9 +105,15 @@ def as_html(result: Result) -> str:
         f"On days it had not seen, the model was wrong in {ours.errors:,} of {ours.rows:,} minutes "
         f"({1 - ours.accuracy:.1%}) and uncertain in {ours.uncertain:.1%}. On the back-test file it was wrong in "
         f"{test.errors:,} of {test.rows:,} ({1 - test.accuracy:.1%}). The gate "
-        + ("accepted it" if result.decision.passed else "refused it, and was overridden" if result.decision.overridden
-           else "refused it") + f": {result.decision.sentence()}."
-    )  # fmt: skip
+        + (
+            "accepted it"
+            if result.decision.passed
+            else "refused it, and was overridden"
+            if result.decision.overridden
+            else "refused it"
+        )
+        + f": {result.decision.sentence()}."
+    )
     facts = {
         "training data": f"{result.training.path}, {len(result.training.frame):,} rows, {len(set(result.day))} dates",
         "back-test data": f"{result.test.path}, {len(result.test.frame):,} rows",
@@ -108,9 +122,18 @@ def as_html(result: Result) -> str:
         "uncertain means": f"a probability from {result.band[0]} to {result.band[1]}",
         "seed": result.settings.seed,
     }
-    warning = SIMULATED.strip("# ") + " DATA: this model was trained on a generated room. It says nothing about a real one."
-    sections = [_over_time(result), _by_day(result), _baselines(result), _shape(result), _search(result), _back_test(result),
-                _quarantine(result)]  # fmt: skip
+    warning = (
+        SIMULATED.strip("# ") + " DATA: this model was trained on a generated room. It says nothing about a real one."
+    )
+    sections = [
+        _over_time(result),
+        _by_day(result),
+        _baselines(result),
+        _shape(result),
+        _search(result),
+        _back_test(result),
+        _quarantine(result),
+    ]
     return render("Training report", verdict, facts, sections, warning if result.simulated else "")
 
 
@@ -142,20 +165,26 @@ def _over_time(result: Result) -> Section:
             },
             {
                 "mark": {"type": "line", "strokeWidth": 1.2, "color": ACCENT},
-                "encoding": {"x": x, "y": {"field": "probability", "type": "quantitative", "title": "probability",
-                                           "scale": scale}},
+                "encoding": {
+                    "x": x,
+                    "y": {"field": "probability", "type": "quantitative", "title": "probability", "scale": scale},
+                },
             },
         ],
-    }  # fmt: skip
+    }
     curve = [
-        {"predicted": b.predicted, "observed": b.observed, "rows": b.rows} for b in evaluate.calibration(label, probability)
+        {"predicted": b.predicted, "observed": b.observed, "rows": b.rows}
+        for b in evaluate.calibration(label, probability)
     ]
     return Section(
         "Probability against the truth",
         [
             Text("Each day is predicted by a model that was trained on the other days."),
-            Chart(chart, f"Probability of occupied ({CHART_MINUTES}-minute means). Grey: the room was occupied. "
-                         f"Shaded: the band [{low}, {high}] that is called uncertain."),  # fmt: skip
+            Chart(
+                chart,
+                f"Probability of occupied ({CHART_MINUTES}-minute means). Grey: the room was occupied. "
+                f"Shaded: the band [{low}, {high}] that is called uncertain.",
+            ),
             Chart(
                 {
                     "height": 260,
@@ -163,7 +192,10 @@ def _over_time(result: Result) -> Section:
                         {
                             "data": {"values": [{"x": 0, "y": 0}, {"x": 1, "y": 1}]},
                             "mark": {"type": "line", "color": MUTED, "strokeDash": [4, 4], "strokeWidth": 1},
-                            "encoding": {"x": _number("x", "predicted probability"), "y": _number("y", "share occupied")},
+                            "encoding": {
+                                "x": _number("x", "predicted probability"),
+                                "y": _number("y", "share occupied"),
+                            },
                         },
                         {
                             "data": {"values": curve},
@@ -171,7 +203,12 @@ def _over_time(result: Result) -> Section:
                             "encoding": {
                                 "x": _number("predicted", "predicted probability"),
                                 "y": _number("observed", "share occupied"),
-                                "size": {"field": "rows", "type": "quantitative", "legend": None, "scale": {"type": "log"}},
+                                "size": {
+                                    "field": "rows",
+                                    "type": "quantitative",
+                                    "legend": None,
+                                    "scale": {"type": "log"},
+                                },
                             },
                         },
                     ],
@@ -186,11 +223,17 @@ def _by_day(result: Result) -> Section:
     scores = evaluate.by_day(result.training.label, result.held_out["model"], result.day, result.band)
     return Section(
         "Day by day",
-        [Table(["held-out day", "rows", "errors", "log loss", "uncertain", "wrong outside the band"],
-               [[d, s.rows, s.errors, s.log_loss, _percent(s.uncertain), _percent(s.error_outside)]
-                for d, s in scores.items()],
-               "How the model did on each day while that day was held out.")],
-    )  # fmt: skip
+        [
+            Table(
+                ["held-out day", "rows", "errors", "log loss", "uncertain", "wrong outside the band"],
+                [
+                    [d, s.rows, s.errors, s.log_loss, _percent(s.uncertain), _percent(s.error_outside)]
+                    for d, s in scores.items()
+                ],
+                "How the model did on each day while that day was held out.",
+            )
+        ],
+    )
 
 
 def _baselines(result: Result) -> Section:
@@ -201,14 +244,25 @@ def _baselines(result: Result) -> Section:
         "data": {"values": rows},
         "encoding": {"y": {"field": "method", "type": "nominal", "title": None, "sort": None}},
         "layer": [
-            {"mark": {"type": "rule", "strokeWidth": 2, "color": ACCENT},
-             "encoding": {"x": {"field": "low", "type": "quantitative", "title": "log loss: the model's minus the baseline's"},
-                          "x2": {"field": "high"}}},
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "color": ACCENT},
+                "encoding": {
+                    "x": {
+                        "field": "low",
+                        "type": "quantitative",
+                        "title": "log loss: the model's minus the baseline's",
+                    },
+                    "x2": {"field": "high"},
+                },
+            },
             {"mark": {"type": "point", "color": ACCENT}, "encoding": {"x": {"field": "mean", "type": "quantitative"}}},
-            {"data": {"values": [{"zero": 0}]}, "mark": {"type": "rule", "strokeDash": [4, 4], "color": INK},
-             "encoding": {"x": {"field": "zero", "type": "quantitative"}, "y": None}},
+            {
+                "data": {"values": [{"zero": 0}]},
+                "mark": {"type": "rule", "strokeDash": [4, 4], "color": INK},
+                "encoding": {"x": {"field": "zero", "type": "quantitative"}, "y": None},
+            },
         ],
-    }  # fmt: skip
+    }
     return Section(
         "Beside the baselines",
         [
@@ -224,10 +278,13 @@ def _shape(result: Result) -> Section:
     middle = np.median(result.training.values, axis=0)
     step = STEPS[result.settings.preprocessing]
     parts: list[Text | Table | Chart] = [
-        Text("The trees have depth 1, so the model is a sum of one curve a sensor, and these curves are all of it." if additive
-             else f"The trees have depth {depth:g}, so sensors act together; each curve moves one and holds the others at "
-                  "their medians.")
-    ]  # fmt: skip
+        Text(
+            "The trees have depth 1, so the model is a sum of one curve a sensor, and these curves are all of it."
+            if additive
+            else f"The trees have depth {depth:g}, so sensors act together; each curve moves one and holds the others at "
+            "their medians."
+        )
+    ]
     for index, feature in enumerate(FEATURES):
         values = np.unique(np.quantile(result.training.values[:, index], np.linspace(0, 1, 200)))
         grid = np.tile(middle, (len(values), 1)).astype(np.float32)
@@ -257,7 +314,11 @@ def _search(result: Result) -> Section:
     complete = [s for s in found.scored if len(s.losses) == len(found.days)]
     total = len(result.training.frame)
     rows: Rows = [
-        {"depth": int(s.depth), "loss": sum(s.losses) / total, "state": "chosen" if s is found.winner else "scored on all days"}
+        {
+            "depth": int(s.depth),
+            "loss": sum(s.losses) / total,
+            "state": "chosen" if s is found.winner else "scored on all days",
+        }
         for s in complete
     ]
     chart = {
@@ -267,23 +328,30 @@ def _search(result: Result) -> Section:
         "encoding": {
             "x": _number("loss", "log loss on held-out days", zero=False),
             "y": {"field": "depth", "type": "ordinal", "title": "depth of the trees", "sort": "descending"},
-            "color": {"field": "state", "type": "nominal", "scale": {"range": [SECOND, ACCENT],
-                                                                      "domain": ["chosen", "scored on all days"]}},
+            "color": {
+                "field": "state",
+                "type": "nominal",
+                "scale": {"range": [SECOND, ACCENT], "domain": ["chosen", "scored on all days"]},
+            },
         },
-    }  # fmt: skip
+    }
     stopped = len(found.scored) - len(complete)
     by_depth = Counter(int(s.depth) for s in found.scored)
     return Section(
         "The search",
         [
-            Text(f"{len(found.scored)} candidates were drawn. {stopped} were stopped early, once the days they had been scored "
-                 "on proved that they could not change the choice: the shallowest trees whose loss is within one standard "
-                 "error of the lowest, and among those the lowest loss."),
+            Text(
+                f"{len(found.scored)} candidates were drawn. {stopped} were stopped early, once the days they had been scored "
+                "on proved that they could not change the choice: the shallowest trees whose loss is within one standard "
+                "error of the lowest, and among those the lowest loss."
+            ),
             Chart(chart, "The candidates that were scored on all days."),
-            Table(["depth", "candidates", "scored on all days"],
-                  [[d, n, sum(int(s.depth) == d for s in complete)] for d, n in sorted(by_depth.items())]),
+            Table(
+                ["depth", "candidates", "scored on all days"],
+                [[d, n, sum(int(s.depth) == d for s in complete)] for d, n in sorted(by_depth.items())],
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 def _back_test(result: Result) -> Section:
@@ -313,10 +381,12 @@ def _score_table(predictions: dict[str, Array], label: Array, band: evaluate.Ban
     scores = {name: evaluate.score(label, p, band) for name, p in predictions.items()}
     return Table(
         ["method", "errors", "accuracy", "log loss", "Brier", "ROC AUC", "uncertain"],
-        [[n, s.errors, _percent(s.accuracy, 2), s.log_loss, s.brier, s.roc_auc, _percent(s.uncertain)]
-         for n, s in scores.items()],
+        [
+            [n, s.errors, _percent(s.accuracy, 2), s.log_loss, s.brier, s.roc_auc, _percent(s.uncertain)]
+            for n, s in scores.items()
+        ],
         caption,
-    )  # fmt: skip
+    )
 
 
 def _number(field: str, title: str, zero: bool = True) -> dict[str, Any]:

@@ -31,11 +31,15 @@ def check(folder: Path, names: Mapping[str, object] | list[str]) -> None:
             (scratch / "link").symlink_to("file")
             (scratch / "link").replace(scratch / "renamed")
     except OSError as error:
-        raise UnwritableSavePath(f"SAVE_PATH={folder} can't be written: {error.strerror}; name a folder of your own, or mend "
-                                 f"its permissions (this runs as uid {os.getuid()})") from None  # fmt: skip
+        raise UnwritableSavePath(
+            f"SAVE_PATH={folder} can't be written: {error.strerror}; name a folder of your own, or mend "
+            f"its permissions (this runs as uid {os.getuid()})"
+        ) from None
     for name in [*names, CURRENT]:
         if (folder / name).exists() and not (folder / name).is_symlink():
-            raise UnwritableSavePath(f"{folder / name} exists and training did not write it; move it, or name another SAVE_PATH")
+            raise UnwritableSavePath(
+                f"{folder / name} exists and training did not write it; move it, or name another SAVE_PATH"
+            )
 
 
 def save(folder: Path, version: str, files: Mapping[str, bytes]) -> Path:

@@ -19,7 +19,7 @@ import xgboost
 from occupancy.reading import NAMES
 from training.space import Candidate
 
-FIXED = {
+FIXED: dict[str, Any] = {
     "objective": "binary:logistic",
     "tree_method": "hist",
     "max_bin": 256,
@@ -33,7 +33,8 @@ Array = np.ndarray[Any, Any]
 def log_loss(label: Array, probability: Array) -> Array:
     """Compute each row's log loss in nats, the probability clipped to [1e-7, 1 - 1e-7]."""
     p = np.clip(probability.astype(float), CLIP, 1 - CLIP)
-    return np.where(label == 1, -np.log(p), -np.log1p(-p))
+    loss: Array = np.where(label == 1, -np.log(p), -np.log1p(-p))
+    return loss
 
 
 def standard_error(sums: Array, rows: Array) -> float:
@@ -109,7 +110,9 @@ class Race:
     `loss_of(candidate, day)` gives a candidate's summed log loss on the n-th day of the race; `run` maps it over many.
     """
 
-    def __init__(self, scored: Sequence[Scored], rows: Array, run: Callable[[list[tuple[Scored, int]]], list[float]]) -> None:
+    def __init__(
+        self, scored: Sequence[Scored], rows: Array, run: Callable[[list[tuple[Scored, int]]], list[float]]
+    ) -> None:
         """Take the candidates, the number of rows of each day in the race's order, and what scores them."""
         self.scored, self.rows, self.run, self.total = list(scored), rows, run, float(rows.sum())
 
@@ -214,9 +217,11 @@ def search(candidates: Sequence[Candidate], folds: Folds, seed: int, jobs: int, 
         def run(work: list[tuple[Scored, int]]) -> list[float]:
             return list(pool.map(lambda item: day_loss(item[0].candidate, order[item[1]]), work))
 
-        race = Race([Scored(c) for c in candidates], folds.rows[order], run)
+        known = [probe[fold] for fold in order]
+        scored = [Scored(c, list(known) if c is simplest else []) for c in candidates]
+        race = Race(scored, folds.rows[order], run)
         winner = race.winner()
-    fits = len(probe) + sum(len(s.losses) for s in race.scored)
+    fits = sum(len(s.losses) for s in race.scored)
     return Found(winner, race.scored, [folds.days[fold] for fold in order], race.loss(winner), fits)
 
 

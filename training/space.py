@@ -43,7 +43,9 @@ def load(path: str = "") -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidSpace(f"{file}: {error}") from None
     if not isinstance(written, dict) or not written:
-        raise InvalidSpace(f"{file}: expected parameters, each with a distribution, such as max_depth: {{choice: [1, 2]}}")
+        raise InvalidSpace(
+            f"{file}: expected parameters, each with a distribution, such as max_depth: {{choice: [1, 2]}}"
+        )
     missing = {"max_depth", "n_estimators"} - set(written)
     if missing:
         raise InvalidSpace(f"{file}: {', '.join(sorted(missing))} is missing: simplicity is judged by it")
@@ -61,24 +63,36 @@ def _distribution(where: str, name: str, value: Any) -> Any:
     if name not in PARAMETERS:
         raise InvalidSpace(f"{where} is not a parameter that can be searched; these are {', '.join(PARAMETERS)}")
     if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in DISTRIBUTIONS:
-        raise InvalidSpace(f"{where}: expected one of {', '.join(DISTRIBUTIONS)}, such as {{uniform: [0.5, 1]}}, got {value!r}")
+        raise InvalidSpace(
+            f"{where}: expected one of {', '.join(DISTRIBUTIONS)}, such as {{uniform: [0.5, 1]}}, got {value!r}"
+        )
     kind, numbers = next(iter(value.items()))
     wanted, low, high = PARAMETERS[name]
     whole = wanted is int
     if not isinstance(numbers, list) or not numbers or (kind != "choice" and len(numbers) != 2):
-        raise InvalidSpace(f"{where}: {kind} needs a list of {'values' if kind == 'choice' else 'two numbers'}, got {numbers!r}")
+        raise InvalidSpace(
+            f"{where}: {kind} needs a list of {'values' if kind == 'choice' else 'two numbers'}, got {numbers!r}"
+        )
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int if whole else int | float) or not low <= number <= high:
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int if whole else int | float)
+            or not low <= number <= high
+        ):
             kind_of = "a whole number" if whole else "a number"
             raise InvalidSpace(f"{where}: {number!r} is not {kind_of} from {low:g} to {high:g}")
     if kind == "choice":
         return numbers
     start, end = numbers
     if start >= end or (kind == "log_uniform" and start <= 0):
-        raise InvalidSpace(f"{where}: {kind} needs two numbers in rising order{' above 0' if kind == 'log_uniform' else ''}")
+        raise InvalidSpace(
+            f"{where}: {kind} needs two numbers in rising order{' above 0' if kind == 'log_uniform' else ''}"
+        )
     if whole != (kind == "integer"):
-        raise InvalidSpace(f"{where}: {kind} does not fit {'a whole' if whole else 'a real'} number; "
-                           f"use {'integer' if whole else 'uniform or log_uniform'}")  # fmt: skip
+        raise InvalidSpace(
+            f"{where}: {kind} does not fit {'a whole' if whole else 'a real'} number; "
+            f"use {'integer' if whole else 'uniform or log_uniform'}"
+        )
     if kind == "integer":
         return stats.randint(start, end + 1)
     return stats.loguniform(start, end) if kind == "log_uniform" else stats.uniform(start, end - start)

@@ -76,5 +76,7 @@ def load(names: str, save_path: str) -> Trackers:
         try:
             found[name] = importlib.import_module(f"training.trackers.{name}").Tracker(Path(save_path))
         except ImportError as error:
-            raise UnknownTracker(f"TRACKERS={names}: {name} needs a package that is not installed: {error.name}") from None
+            raise UnknownTracker(
+                f"TRACKERS={names}: {name} needs a package that is not installed: {error.name}"
+            ) from None
     return Trackers(found)
