@@ -59,7 +59,7 @@ def compute(data: Dataset) -> Reference:
     seconds = frame[DATE].diff().dt.total_seconds().to_numpy()[1:]
     sampling = float(np.median(seconds))
     half_hour = frame[DATE].dt.hour * 2 + frame[DATE].dt.minute // 30
-    weekend = frame[DATE].dt.weekday >= 5  # Saturday
+    weekend = frame[DATE].dt.day_of_week >= 5  # Saturday
     days = frame.groupby(data.day)
     return Reference(
         simulated=data.simulated,
@@ -67,7 +67,7 @@ def compute(data: Dataset) -> Reference:
         sampling_seconds=sampling,
         sensors={name: _sensor(data, name, seconds <= 1.5 * sampling, half_hour) for name in NAMES},
         days={
-            str(day): Day(len(rows), _round(rows[LABEL].mean()), int(rows[DATE].dt.weekday.iloc[0]))
+            str(day): Day(len(rows), _round(rows[LABEL].mean()), int(rows[DATE].dt.day_of_week.iloc[0]))
             for day, rows in days
         },
         occupied_workday=_per_half_hour(frame[LABEL][~weekend], half_hour[~weekend], "mean"),

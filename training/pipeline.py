@@ -52,6 +52,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     """Run the whole training; give the folder of the saved set, and whether it was made from simulated data."""
     folder = Path(settings.save_path)
     save.check(folder, COMPANIONS)
+    uncertain = band(settings.band)
     trackers.start(msgspec.to_builtins(settings))
     candidates = space.draw(space.load(settings.search_space), settings.candidates, settings.seed)
     inputs = prepare(*read(settings), settings.preprocessing)
@@ -67,7 +68,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     back_test = predict_test(booster, inputs, settings.preprocessing)
     result = report.Result(
         settings=settings,
-        band=band(settings.band),
+        band=uncertain,
         training=inputs.training,
         test=inputs.test,
         simulated=inputs.simulated,

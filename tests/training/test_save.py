@@ -1,0 +1,105 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from training import save
+
+NAMES = ["model.ubj", "report.json"]
+
+
+def files(text: str) -> dict[str, bytes]:
+    return {name: f"{name} {text}".encode() for name in NAMES}
+
+
+def newest(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in NAMES}
+
+
+def test_a_set_is_reached_by_its_version_and_as_the_newest(tmp_path: Path) -> None:
+    save.check(tmp_path, NAMES)
+    assert save.save(tmp_path, "aaa", files("1")) == tmp_path / "aaa"
+    save.save(tmp_path, "bbb", files("2"))
+    assert newest(tmp_path) == files("2")
+    assert {name: (tmp_path / "aaa" / name).read_bytes() for name in NAMES} == files("1")
+    save.check(tmp_path, NAMES)  # our own links are no foreign files
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["aaa", "bbb", "current", "model.ubj", "report.json"]
+    assert not Path((tmp_path / "model.ubj").readlink()).is_absolute()  # so that a mounted folder can be moved
+
+
+def test_going_back_to_an_earlier_model_makes_it_the_newest_again(tmp_path: Path) -> None:
+    save.save(tmp_path, "aaa", files("1"))
+    save.save(tmp_path, "bbb", files("2"))
+    save.save(tmp_path, "aaa", files("1"))
+    assert newest(tmp_path) == files("1")
+
+
+def test_a_damaged_set_is_mended_by_saving_it_again(tmp_path: Path) -> None:
+    save.save(tmp_path, "aaa", files("1"))
+    (tmp_path / "aaa" / "report.json").unlink()
+    save.save(tmp_path, "aaa", files("1"))
+    assert newest(tmp_path) == files("1")
+
+
+@pytest.mark.parametrize("survived", range(40))
+def test_a_crash_at_any_moment_leaves_a_whole_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int
+) -> None:
+    save.save(tmp_path, "aaa", files("1"))
+    calls = 0
+
+    def crash(_event: str, _arguments: tuple[object, ...]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > survived:
+            raise KeyboardInterrupt
+
+    for name in ("replace", "symlink_to", "mkdir", "open", "chmod"):
+        original = getattr(Path, name)
+
+        def watched(self: Path, *arguments: object, _original: object = original, **options: object) -> object:
+            crash("", arguments)
+            return _original(self, *arguments, **options)  # type: ignore[operator]
+
+        monkeypatch.setattr(Path, name, watched)
+    crashed = False
+    try:
+        save.save(tmp_path, "bbb", files("2"))
+    except KeyboardInterrupt:
+        crashed = True
+    monkeypatch.undo()
+    assert newest(tmp_path) in ([files("1"), files("2")] if crashed else [files("2")])
+    save.save(tmp_path, "bbb", files("2"))
+    assert newest(tmp_path) == files("2")
+
+
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may write anywhere
+    try:
+        with pytest.raises(
+            save.UnwritableSavePath, match=r"can't be written: Permission denied; name a folder of your own"
+        ):
+            save.check(tmp_path / "out", NAMES)
+    finally:
+        os.seteuid(user)
+
+
+def test_a_save_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(save.UnwritableSavePath, match="out can't be written: File exists"):
+        save.check(tmp_path / "out", NAMES)
+
+
+def test_a_file_of_somebody_else_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "model.ubj").write_text("mine")
+    with pytest.raises(save.UnwritableSavePath, match=r"model\.ubj exists and training did not write it; move it"):
+        save.check(tmp_path, NAMES)
+    assert (tmp_path / "model.ubj").read_text() == "mine"
+
+
+def test_refused_files_stand_apart(tmp_path: Path) -> None:
+    assert save.keep_refused(tmp_path, {"report.html": b"x"}) == tmp_path / "refused"
+    assert not (tmp_path / "current").exists()
