@@ -1,0 +1,109 @@
+"""`make docs`: writes docs/reference.md from the tables in the code, so that the two can't differ (a test holds them)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from inference.settings import PREFIX, SHIPPED_MODEL
+from inference.settings import Settings as Inference
+from occupancy import record, settings
+from occupancy.reading import DERIVED, FEATURES
+from training.settings import Settings as Training
+from training.space import PARAMETERS
+
+PAGE = Path(__file__).with_name("reference.md")
+
+
+def page() -> str:
+    """Write the whole page."""
+    return f"""# Reference
+
+Made from the tables in the code by `make docs`; don't edit it by hand.
+
+## The reading
+
+POST /predict takes one of these objects, or a list of them.
+
+{
+        _table(
+            ("field", "unit", "range", "meaning"),
+            [
+                (
+                    f.name,
+                    f.unit,
+                    f"{f.low:g} to {f.high:g}",
+                    f.description + ("; computed where it is left out" * (f.name == DERIVED)),
+                )
+                for f in FEATURES
+            ]
+            + [
+                ("date", "", "optional", "event time, ISO 8601; without an offset it is the room's local time"),
+                ("room", "", "optional", "which room, up to 64 characters"),
+                (
+                    "id",
+                    "",
+                    "optional",
+                    "your own name for the reading, up to 64 characters; comes back as `reading_id`",
+                ),
+            ],
+        )
+    }
+
+## Training's settings
+
+A variable, or a flag of `python -m training` (which wins).
+
+{_settings(settings.rows(Training))}
+
+## The search space
+
+The parameters that the file named by SEARCH_SPACE may hold; `training/space.yaml` is the default and an example.
+
+{
+        _table(
+            ("parameter", "type", "from", "to"),
+            [(n, k.__name__, f"{a:g}", f"{b:g}") for n, (k, a, b) in PARAMETERS.items()],
+        )
+    }
+
+## The service's settings
+
+A variable, or a flag of `python -m inference` (which wins). An unknown variable that begins with `{
+        PREFIX
+    }` is an error.
+
+{_settings(settings.rows(Inference, PREFIX)).replace(SHIPPED_MODEL, "the shipped model")}
+
+## The service's endpoints
+
+| endpoint | answer |
+|---|---|
+| POST /predict | one object for one reading, a list for a list: `id`, `label`, `probability`, `answer`, `model_version`; `reading_id` where the reading had an id; `simulated` where the model was trained on simulated data |
+| GET /healthz | 200 while the process answers |
+| GET /readyz | 200 with the model's version, or 503 that says why no model is loaded |
+
+Errors are problem details (RFC 9457, `application/problem+json`): 400 a body that can't be understood, 413 too large, 422 a
+reading outside the contract (`field`, `reason`, and each bad reading in `errors`), 404, 405, 503 no model or too many waiting
+(with Retry-After), 500.
+
+## The record
+
+Each prediction and each refused reading leaves one JSON line of at most {record.MAX_BYTES} bytes on standard output.
+
+{_table(("field", "type", "meaning"), [(f"`{f.name}`", f.type, f.meaning) for f in record.FIELDS])}
+"""
+
+
+def _settings(rows: Iterable[settings.Setting]) -> str:
+    return _table(
+        ("variable", "flag", "default", "meaning"),
+        [(r.variable, f"`{r.flag}`", r.default or "none", r.help) for r in rows],
+    )
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
