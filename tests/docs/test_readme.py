@@ -1,0 +1,41 @@
+"""The README's answers are those that the shipped model gives."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from inference.app import create_app
+from inference.prediction_log import PredictionLog
+from inference.settings import Settings
+from occupancy import model
+
+README = Path("README.md").read_text("utf-8")
+EXCHANGES = re.findall(r"\$ curl localhost:8080(\S+) -d '([^']*)'\n(\{.*\n(?:[^`\n].*\n)*)", README)
+
+
+@pytest.mark.parametrize(("path", "body", "printed"), EXCHANGES)
+def test_an_answer_in_the_readme_is_real(path: str, body: str, printed: str) -> None:
+    settings = Settings()
+    app = create_app(settings, model.load(settings.model), PredictionLog(io.StringIO()))
+    answer = json.loads(app.test_client().post(path, data=body).data)
+    shown = json.loads("".join(printed.splitlines()).replace(",...}", "}"))
+    shown.pop("id", None)
+    assert shown.items() <= answer.items()
+
+
+def test_the_readme_shows_an_answer_and_a_refusal() -> None:
+    assert len(EXCHANGES) == 2
+
+
+def test_every_make_target_that_the_readme_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", Path("Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE)) <= targets
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not Path(link).exists()] == []
