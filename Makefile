@@ -69,3 +69,15 @@ lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 	./requirements/lock
 
 .PHONY: help demo data train serve model check lint types test docs mlflow lock
+
+# --- container images
+IMAGE_TAG ?= latest
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' occupancy/__init__.py)
+CREATED = $(shell git log -1 --format=%cI 2>/dev/null)
+images: ## build occupancy_training:latest and occupancy_inference:latest
+	for image in training inference; do \
+	  DOCKER_BUILDKIT=1 docker build -f Dockerfile.$$image -t occupancy_$$image:$(IMAGE_TAG) --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) --build-arg SOURCE=$(SOURCE) . || exit; \
+	done
+
+.PHONY: images
