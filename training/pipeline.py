@@ -183,7 +183,7 @@ def describe(result: report.Result, reference_json: bytes) -> model.Card:
         simulated=result.simulated,
         seed=settings.seed,
         hyperparameters=winner,
-        search={"candidates": len(result.found.scored), "fits": result.found.fits},
+        search={"candidates": len(result.found.scored)},
         data={"training": training.sha256, "test": result.test.sha256},
         reference=hashlib.sha256(reference_json).hexdigest(),
         training_range={n: (float(training.frame[n].min()), float(training.frame[n].max())) for n in NAMES},

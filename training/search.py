@@ -27,6 +27,8 @@ FIXED: dict[str, Any] = {
     "monotone_constraints": {"Light": 1, "CO2": 1},  # more light or more CO2 never speaks against a person
 }
 CLIP = 1e-7
+TELLING_SHARE = 0.9  # of a candidate's loss: before that many days, two of them can hardly be told apart
+AT_A_TIME = 4
 Array = np.ndarray[Any, Any]
 
 
@@ -107,14 +109,19 @@ class Scored:
 class Race:
     """Scores candidates day by day, and only as far as the winner needs it.
 
-    `loss_of(candidate, day)` gives a candidate's summed log loss on the n-th day of the race; `run` maps it over many.
+    `run` gives, for each candidate and n of its list, the candidate's summed log loss on the n-th day of the race.
     """
 
     def __init__(
-        self, scored: Sequence[Scored], rows: Array, run: Callable[[list[tuple[Scored, int]]], list[float]]
+        self,
+        scored: Sequence[Scored],
+        rows: Array,
+        run: Callable[[list[tuple[Scored, int]]], list[float]],
+        telling: int = 1,
     ) -> None:
-        """Take the candidates, the number of rows of each day in the race's order, and what scores them."""
+        """Take the candidates, the rows of each day in the race's order, what scores them, and how many days tell most."""
         self.scored, self.rows, self.run, self.total = list(scored), rows, run, float(rows.sum())
+        self.telling = telling
 
     def winner(self) -> Scored:
         """Find the winner: try the shallowest candidates first, and go deeper only if they are not good enough."""
@@ -160,16 +167,21 @@ class Race:
         return len(scored.losses) == len(self.rows)
 
     def _lowest(self, group: list[Scored]) -> Scored:
-        """Find the lowest loss of a group; the most promising two are finished first, to stop the others early."""
-        self._score([s for s in group if not s.losses])
-        first = sorted(group, key=lambda s: self.at_least(s)[0])[:2]
-        self._advance(lambda s: s in first)
+        """Find the lowest loss of a group.
 
-        def lowest() -> float:
-            return min(self.loss(s) for s in group if self._complete(s))
+        All take the telling days; then they are finished a few at a time, the most promising first, so that those stop
+        the others. "A few" is a constant: the race takes the same course on any number of cores.
+        """
 
-        self._advance(lambda s: s in group and self.at_least(s)[0] <= lowest())
-        return min((s for s in group if self._complete(s)), key=lambda s: (self.loss(s), s.candidate["n_estimators"]))
+        def promising(s: Scored) -> bool:
+            return self.at_least(s)[0] <= min((self.loss(s) for s in group if self._complete(s)), default=np.inf)
+
+        self._advance(lambda s: s in group and len(s.losses) < self.telling and promising(s))
+        by_promise = sorted(group, key=lambda s: self.at_least(s)[0])
+        for start in range(0, len(by_promise), AT_A_TIME):
+            few = by_promise[start : start + AT_A_TIME]
+            self._advance(lambda s, few=few: s in few and promising(s))  # type: ignore[misc]
+        return min((s for s in group if self._complete(s)), key=self.loss)
 
     def _advance(self, wanted: Callable[[Scored], bool]) -> None:
         """Score the next day of every incomplete candidate that is wanted, until none is."""
@@ -219,7 +231,8 @@ def search(candidates: Sequence[Candidate], folds: Folds, seed: int, jobs: int, 
 
         known = [probe[fold] for fold in order]
         scored = [Scored(c, list(known) if c is simplest else []) for c in candidates]
-        race = Race(scored, folds.rows[order], run)
+        carried = np.cumsum(known) / max(sum(known), CLIP)
+        race = Race(scored, folds.rows[order], run, telling=int(np.searchsorted(carried, TELLING_SHARE)) + 1)
         winner = race.winner()
     fits = sum(len(s.losses) for s in race.scored)
     return Found(winner, race.scored, [folds.days[fold] for fold in order], race.loss(winner), fits)

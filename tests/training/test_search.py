@@ -37,8 +37,10 @@ def races(draw: st.DrawFn) -> tuple[list[Candidate], list[list[float]], list[int
     return [{"max_depth": d, "n_estimators": i} for i, d in enumerate(depths)], losses, rows
 
 
-@given(races())
-def test_stopping_early_never_changes_the_winner(race: tuple[list[Candidate], list[list[float]], list[int]]) -> None:
+@given(races(), st.integers(1, 6))
+def test_stopping_early_never_changes_the_winner(
+    race: tuple[list[Candidate], list[list[float]], list[int]], telling: int
+) -> None:
     candidates, losses, rows = race
     scored = [Scored(c) for c in candidates]
     index = {id(s): i for i, s in enumerate(scored)}
@@ -47,7 +49,7 @@ def test_stopping_early_never_changes_the_winner(race: tuple[list[Candidate], li
         assert all(day == len(s.losses) for s, day in work)
         return [losses[index[id(s)]][day] for s, day in work]
 
-    assert Race(scored, np.array(rows), run).winner().candidate == exhaustive(candidates, losses, rows)
+    assert Race(scored, np.array(rows), run, telling).winner().candidate == exhaustive(candidates, losses, rows)
 
 
 @given(
@@ -65,11 +67,13 @@ def test_the_bounds_hold_for_whatever_days_remain(days: list[tuple[float, int]],
 
 
 def test_hopeless_candidates_are_stopped_early() -> None:
-    table = {0: [9.0, 1, 1, 1], 1: [10.0, 1, 1, 1], 2: [90.0, 1, 1, 1], 3: [1e3, 0, 0, 0]}
-    scored = [Scored({"max_depth": depth, "n_estimators": i}) for i, depth in enumerate((1, 1, 1, 2))]
-    race = Race(scored, np.full(4, 10), lambda work: [table[int(s.candidate["n_estimators"])][d] for s, d in work])
+    first_day = [9.0, 10, 11, 12, 90, 95, 1e3]
+    scored = [Scored({"max_depth": 1 + (i == 6), "n_estimators": i}) for i in range(7)]
+    race = Race(
+        scored, np.full(4, 10), lambda work: [1 if d else first_day[int(s.candidate["n_estimators"])] for s, d in work]
+    )
     assert race.winner() is scored[0]
-    assert [len(s.losses) for s in scored] == [4, 4, 1, 1]
+    assert [len(s.losses) for s in scored] == [4, 4, 4, 4, 1, 1, 1]
 
 
 def test_the_standard_error_is_the_textbook_one_for_days_of_equal_size() -> None:
