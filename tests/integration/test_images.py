@@ -346,7 +346,6 @@ def test_is_built_without_data_and_says_so(build: Build) -> None:
     assert len(run.stderr.splitlines()) == 1
 
 
-@pytest.mark.xfail(reason="trackers that never started are told of the end: jsonl adds a line of its own")
 @pytest.mark.parametrize(
     "how", [["--read-only"], ["--user", "4321"], ["--volume", "{}:/src/out:ro"]], ids=lambda how: how[0]
 )

@@ -55,5 +55,13 @@ def test_an_unknown_tracker_is_named(tmp_path: Path) -> None:
 
 
 def test_no_tracker_is_fine_too(tmp_path: Path) -> None:
-    trackers.load("", str(tmp_path)).metric("loss", 1)
+    told = trackers.load("", str(tmp_path))
+    told.start({})
+    told.metric("loss", 1)
+    told.end("finished")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_never_began_has_no_end(tmp_path: Path) -> None:
+    trackers.load("jsonl", str(tmp_path)).end("failed")
     assert not list(tmp_path.iterdir())

@@ -41,9 +41,11 @@ class Trackers:
     def __init__(self, trackers: Mapping[str, Tracker]) -> None:
         """Take trackers by name."""
         self._trackers = dict(trackers)
+        self._started = False
 
     def start(self, settings: Mapping[str, Any]) -> None:
         """Tell all that a run begins."""
+        self._started = True
         self._tell("start", settings)
 
     def metric(self, name: str, value: float) -> None:
@@ -55,8 +57,9 @@ class Trackers:
         self._tell("artifact", path)
 
     def end(self, status: str) -> None:
-        """Tell all that the run is over."""
-        self._tell("end", status)
+        """Tell all that the run is over; one that never began has nobody to tell."""
+        if self._started:
+            self._tell("end", status)
 
     def _tell(self, what: str, *arguments: Any) -> None:
         for name, tracker in list(self._trackers.items()):
