@@ -6,13 +6,16 @@ about it (the card) travels inside as booster attributes named `occupancy.*`, so
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import xgboost
+from msgspec import Meta
 
 from occupancy.errors import InputError
 from occupancy.preprocess import STEPS, Values
@@ -34,7 +37,10 @@ class Golden(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model says about itself. Creation time and source revision are inputs, so equal inputs give equal bytes."""
+    """What a model says about itself. Creation time and source revision are inputs, so equal inputs give equal bytes.
+
+    A reader ignores fields it does not know: one that changes what a prediction means needs another FORMAT.
+    """
 
     format: int = FORMAT
     contract: list[dict[str, Any]] = msgspec.field(default_factory=contract)
@@ -51,7 +57,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     gate: dict[str, Any]
     packages: dict[str, str]
-    golden: list[Golden]
+    golden: Annotated[list[Golden], Meta(min_length=1)]
     created: str
     revision: str
 
@@ -113,12 +119,14 @@ class OtherContract(UnusableModel):
 
 
 def dump(booster: xgboost.Booster, card: Card) -> bytes:
-    """Turn a booster and its card into the bytes of a model file."""
+    """Turn a booster and its card into the bytes of a model file.
+
+    Raises ValueError for a card that could not be read back: one with NaN in it, or without golden readings.
+    """
+    fields = {name: msgspec.json.encode(value).decode() for name, value in msgspec.structs.asdict(card).items()}
+    _decode(fields)
     booster = booster.copy()
-    attributes = {
-        _PREFIX + name: msgspec.json.encode(value).decode() for name, value in msgspec.structs.asdict(card).items()
-    }
-    booster.set_attr(**attributes, **{_SEAL: _UNSEALED})
+    booster.set_attr(**{_PREFIX + name: value for name, value in fields.items()}, **{_SEAL: _UNSEALED})
     raw = bytes(booster.save_raw("ubj"))
     assert raw.count(_UNSEALED.encode()) == 1  # noqa: S101 -- 77 zeros and a colon occur nowhere else
     return raw.replace(_UNSEALED.encode(), _seal(raw).encode())
@@ -139,24 +147,29 @@ def load(path: str | Path, expected: str = "") -> Model:
 def parse(raw: bytes, name: str, expected: str = "") -> Model:
     """Load a model from its bytes; `name` is what errors call it. Raises as `load` does."""
     sha256 = hashlib.sha256(raw).hexdigest()
-    if expected and not (re.fullmatch("[0-9a-f]{12,64}", expected) and sha256.startswith(expected)):
-        raise WrongDigest(f"{name} has digest {sha256}, expected {expected}")
+    if expected:
+        _check_digest(sha256, name, expected.lower())
     _check_seal(raw, name)
     try:
         booster = xgboost.Booster(model_file=bytearray(raw))
     except xgboost.core.XGBoostError as error:
         raise ForeignModel(
-            f"{name}: XGBoost {xgboost.__version__} can't read it: {str(error).splitlines()[-1]}"
+            f"{name}: XGBoost {xgboost.__version__} can't read it: {_first_line(error)}; "
+            "use the XGBoost that trained it, or train it again"
         ) from None
     booster.set_param({"nthread": 1})
     card = _card(booster, name)
-    if card.contract != contract():
-        raise OtherContract(f"{name} expects {card.contract}, this program speaks {contract()}")
-    if card.preprocessing not in STEPS:
-        raise OtherContract(f"{name} needs preprocessing {card.preprocessing!r}, this program knows {', '.join(STEPS)}")
+    _check_contract(card, name)
     model = Model(booster, card, sha256)
     _replay(model, name)
     return model
+
+
+def _check_digest(sha256: str, name: str, expected: str) -> None:
+    if not re.fullmatch("[0-9a-f]{12,64}", expected):
+        raise WrongDigest(f"{name}: the digest to expect, {expected!r}, is not 12 to 64 hex digits; it has {sha256}")
+    if not sha256.startswith(expected):
+        raise WrongDigest(f"{name} has digest {sha256}, expected {expected}; put the right file there, or expect this")
 
 
 def _seal(raw: bytes) -> str:
@@ -165,11 +178,17 @@ def _seal(raw: bytes) -> str:
 
 def _check_seal(raw: bytes, name: str) -> None:
     """Compare a file's length and checksum with those it carries, before any parser sees it."""
+    if not raw:
+        raise TruncatedModel(f"{name} is truncated: it is empty; copy it again")
     if not raw.startswith(b"{L"):
         raise ForeignModel(f"{name} is not an XGBoost model in UBJSON; training writes model.ubj")
-    seal = _SEALED.search(raw, max(raw.find(_SEAL.encode()), 0))
-    if _SEAL.encode() not in raw or not seal:
-        raise ForeignModel(f"{name} was not written by this project's training, or its beginning is damaged")
+    at = raw.find(_SEAL.encode())
+    seal = _SEALED.search(raw, at) if at >= 0 else None
+    if not seal:
+        raise ForeignModel(
+            f"{name} was not written by this project's training, or its beginning is damaged; "
+            "copy it again, or train one with `make train`"
+        )
     length = int(seal[1])
     if len(raw) < length:
         raise TruncatedModel(f"{name} is truncated: {len(raw)} bytes of {length}; copy it again")
@@ -184,16 +203,44 @@ def _card(booster: xgboost.Booster, name: str) -> Card:
     if written != str(FORMAT):
         raise OldModel(f"{name} is in format {written}, this program reads format {FORMAT}; train it again")
     try:
-        return msgspec.convert({k: msgspec.json.decode(v) for k, v in fields.items()}, Card)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise AlteredModel(f"{name}: its card can't be read: {error}") from None
+        return _decode(fields)
+    except msgspec.DecodeError as error:
+        raise OldModel(f"{name}: its card can't be read: {error}; train it again") from None
+
+
+def _decode(fields: Mapping[str, str]) -> Card:
+    return msgspec.convert({name: msgspec.json.decode(value) for name, value in fields.items()}, Card)
+
+
+def _check_contract(card: Card, name: str) -> None:
+    for number, (theirs, ours) in enumerate(zip_longest(card.contract, contract()), 1):
+        if theirs != ours:
+            raise OtherContract(
+                f"{name}: input {number} is {theirs or 'missing'} in the model, {ours or 'missing'} in this program; "
+                "train it again, or use the program that trained it"
+            )
+    if card.preprocessing not in STEPS:
+        raise OtherContract(
+            f"{name} needs preprocessing {card.preprocessing!r}, this program knows {', '.join(STEPS)}; "
+            "add it to occupancy/preprocess.py, or train it again"
+        )
 
 
 def _replay(model: Model, name: str) -> None:
-    """Score the golden readings again: another XGBoost, another machine or a damaged tree would show here."""
-    given = model.probability(np.array([g.values for g in model.card.golden], np.float32).reshape(-1, len(contract())))
-    for golden, probability in zip(model.card.golden, given, strict=True):
-        if not abs(golden.probability - float(probability)) <= GOLDEN_TOLERANCE:
+    """Score the golden readings again: another XGBoost, machine or preprocessing would show here."""
+    golden, advice = model.card.golden, "use the program and XGBoost that trained it, or train it again"
+    try:
+        given = model.probability(np.array([g.values for g in golden], np.float32)).tolist()
+    except (ValueError, xgboost.core.XGBoostError) as error:
+        raise OtherContract(f"{name}: its golden readings can't be scored: {_first_line(error)}; {advice}") from None
+    for reading, probability in zip(golden, given, strict=True):
+        if not abs(reading.probability - probability) <= GOLDEN_TOLERANCE:
             raise AlteredModel(
-                f"{name} gives {probability:.6f} for its golden reading {golden.values}, saved with {golden.probability:.6f}"
+                f"{name} gives {probability:.6f} for its golden reading {reading.values}, "
+                f"saved with {reading.probability:.6f}; {advice}"
             )
+
+
+def _first_line(error: Exception) -> str:
+    """Leave out the stack trace that XGBoost appends."""
+    return str(error).partition("\n")[0]

@@ -3,29 +3,42 @@
 Everything in it is measured on the training data alone and needs no XGBoost to be used.
 """
 
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
 import msgspec
 import numpy as np
 import pandas as pd
+from msgspec import Meta
 
 from occupancy.dataset import DATE, LABEL, Dataset
+from occupancy.errors import InputError
 from occupancy.reading import NAMES
 
 FORMAT = 1
 HALF_HOURS = 48
 LEVEL_MINUTES = 60
 
+PerHalfHour: TypeAlias = Annotated[list[float | None], Meta(min_length=HALF_HOURS, max_length=HALF_HOURS)]
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+class UnusableReference(InputError):
+    """A reference can't be used: it is missing, damaged, of another format or of other sensors."""
+
 
 class Sensor(msgspec.Struct, frozen=True):
     """One sensor's clean behaviour, in its own unit.
 
     `level`: median per half hour of the local day, None where there was no reading. `largest_step`: between neighbours
-    in time. `longest_run`: minutes of equal values. `night_zero`: share of readings from 22 to 5 h that are 0.
-    `day_maxima`: per date, the largest 60-minute mean of |value - level|, the level taken from the other days.
+    in time. `longest_run`: minutes of equal values without a gap. `night_zero`: share of readings from 22 to 5 h that
+    are 0; 0 where there are none. `day_maxima`: per date, how far from 0 the 60-minute mean of value - level went, the
+    level taken from the other days; a date that shares no half hour with them is left out.
     """
 
     low: float
     high: float
-    level: list[float | None]
+    level: PerHalfHour
     largest_step: float
     longest_run: float
     night_zero: float
@@ -49,8 +62,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     sampling_seconds: float
     sensors: dict[str, Sensor]
     days: dict[str, Day]
-    occupied_workday: list[float | None]
-    occupied_weekend: list[float | None]
+    occupied_workday: PerHalfHour
+    occupied_weekend: PerHalfHour
 
 
 def compute(data: Dataset) -> Reference:
@@ -80,12 +93,34 @@ def dump(reference: Reference) -> bytes:
     return msgspec.json.format(msgspec.json.encode(reference), indent=1) + b"\n"
 
 
-def load(raw: bytes) -> Reference:
-    """Read a reference; raises msgspec.ValidationError when it is not one."""
-    return msgspec.json.decode(raw, type=Reference)
+def read(path: str | Path) -> Reference:
+    """Read a reference file; raises UnusableReference."""
+    try:
+        return load(Path(path).read_bytes(), str(path))
+    except OSError as error:
+        raise UnusableReference(f"{path}: {error.strerror}; training writes it beside the model") from None
 
 
-def _sensor(data: Dataset, name: str, neighbours: np.ndarray, half_hour: pd.Series) -> Sensor:
+def load(raw: bytes, name: str = "reference.json") -> Reference:
+    """Read a reference from its bytes; `name` is what errors call it. Raises UnusableReference."""
+    advice = "use the one that training wrote beside the model, or train again"
+    try:
+        written = msgspec.json.decode(raw, type=_Format).format
+        if written != FORMAT:
+            raise UnusableReference(f"{name} is in format {written}, this program reads format {FORMAT}; {advice}")
+        reference = msgspec.json.decode(raw, type=Reference)
+    except ValueError as error:  # not JSON, not UTF-8, or not a reference
+        raise UnusableReference(f"{name} is not a reference: {error}; {advice}") from None
+    if list(reference.sensors) != list(NAMES):
+        raise UnusableReference(f"{name} is of {', '.join(reference.sensors)}, expected {', '.join(NAMES)}; {advice}")
+    return reference
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+def _sensor(data: Dataset, name: str, neighbours: Array, half_hour: pd.Series) -> Sensor:
     values = data.frame[name]
     steps = values.diff().abs().to_numpy()[1:][neighbours]
     night = (half_hour >= 44) | (half_hour < 10)  # 22:00 to 05:00
@@ -94,7 +129,7 @@ def _sensor(data: Dataset, name: str, neighbours: np.ndarray, half_hour: pd.Seri
         high=_round(values.max()),
         level=_per_half_hour(values, half_hour, "median"),
         largest_step=_round(steps.max(initial=0)),
-        longest_run=_longest_run(data.frame[DATE], values),
+        longest_run=_longest_run(data.frame[DATE], values.to_numpy(), neighbours),
         night_zero=_round((values[night] == 0).mean() if night.any() else 0),
         day_maxima=_day_maxima(data, values, half_hour),
     )
@@ -105,10 +140,11 @@ def _per_half_hour(values: pd.Series, half_hour: pd.Series, how: str) -> list[fl
     return [None if np.isnan(v) else _round(v) for v in level]
 
 
-def _longest_run(date: pd.Series, values: pd.Series) -> float:
-    run = (values != values.shift()).cumsum()
-    lasted = date.groupby(run).agg(lambda d: (d.iloc[-1] - d.iloc[0]).total_seconds() / 60)
-    return _round(lasted.max())
+def _longest_run(date: pd.Series, values: Array, neighbours: Array) -> float:
+    minutes = (date - date.iloc[0]).dt.total_seconds().to_numpy() / 60
+    ends = np.append(np.flatnonzero((values[1:] != values[:-1]) | ~neighbours), len(values) - 1)
+    begins = np.append(0, ends[:-1] + 1)
+    return _round((minutes[ends] - minutes[begins]).max())
 
 
 def _day_maxima(data: Dataset, values: pd.Series, half_hour: pd.Series) -> dict[str, float]:
