@@ -10,27 +10,21 @@ from pathlib import Path
 import msgspec
 from gunicorn.app.wsgiapp import run
 
-from inference.settings import PREFIX, Settings
-from occupancy import settings
+from inference.settings import PREFIX, read
 from occupancy.errors import InputError
 
 
 def main(argv: list[str]) -> int:
     """Check the settings, then hand over to gunicorn with our configuration file."""
     try:
-        chosen = settings.read(
-            Settings, prog="inference", argv=argv, environ=os.environ, prefix=PREFIX, about=__doc__ or ""
-        )
+        chosen = read(argv, os.environ, __doc__ or "")
     except InputError as error:
         print(f"inference: {error}", file=sys.stderr)
         return 2
-    for name, value in msgspec.structs.asdict(
-        chosen
-    ).items():  # gunicorn's configuration file and worker read them there
-        os.environ[f"{PREFIX}{name.upper()}"] = str(value)
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", "1"
-    )  # one reading is no work for several threads; waking them costs 90 times it
+    # gunicorn's configuration file and its worker read them there
+    os.environ.update({f"{PREFIX}{name.upper()}": str(value) for name, value in msgspec.structs.asdict(chosen).items()})
+    # one reading is no work for several threads; waking them costs 90 times it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.argv = ["gunicorn", "--config", str(Path(__file__).parent / "gunicorn.conf.py")]
     run()
     return 0

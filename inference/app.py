@@ -6,14 +6,14 @@ import time
 
 import msgspec
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from inference import problems
+from inference import body, problems
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
 from inference.service import Service
 from inference.settings import Settings
 from occupancy.model import Model, UnusableModel
+from occupancy.reading import InvalidReading
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
@@ -43,12 +43,11 @@ def create_app(settings: Settings, model: Model | UnusableModel, log: Prediction
     @app.post("/predict")
     def predict() -> Response:
         service = ready()
-        request.max_content_length = settings.max_bytes
         try:
-            body = request.get_data(cache=False)
-        except RequestEntityTooLarge:
-            service.refuse_body(settings.max_bytes, g.request_id, g.started_ns)
-        return _json(service.predict(body, g.request_id, g.started_ns))
+            given = body.read(request, settings.max_bytes)
+        except InvalidReading as error:
+            service.refuse([error], g.request_id, g.started_ns)
+        return _json(service.predict(given, g.request_id, g.started_ns))
 
     @app.get("/healthz")
     def healthz() -> Response:

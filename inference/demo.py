@@ -30,10 +30,14 @@ SCENES: dict[str, dict[str, Any]] = {
     "a sensor in °F": {"Temperature": 71.6, "Humidity": 27.4, "Light": 459, "CO2": 905},
 }
 START_SECONDS = 30
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # past any proxy that the environment names
 
 
 def main(argv: list[str]) -> int:
     """Start, send, show, stop."""
+    if len(argv) != 1:
+        print("usage: python -m inference.demo FOLDER, one that holds model.ubj", file=sys.stderr)
+        return 2
     folder = Path(argv[0])
     log = folder / "predictions.jsonl"
     with serving(folder / "model.ubj", log) as url:
@@ -77,7 +81,7 @@ def post(url: str, reading: dict[str, Any]) -> dict[str, Any]:
         f"{url}/predict", json.dumps(reading).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with DIRECT.open(request, timeout=10) as response:
             return dict(json.load(response))
     except urllib.error.HTTPError as error:
         return dict(json.load(error))
@@ -87,7 +91,9 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, errors: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=1).close()
+            DIRECT.open(f"{url}/readyz", timeout=1).close()
+        except urllib.error.HTTPError:  # it is up and has no model; its log says why
+            break
         except OSError:
             time.sleep(0.05)
         else:

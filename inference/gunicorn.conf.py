@@ -1,31 +1,33 @@
 """gunicorn's settings: one process with threads; a container is scaled by replicas, not by workers."""
 
+import logging
 import os
+import socket
+import struct
 from pathlib import Path
+from typing import Any
 
 from inference.settings import from_environment
 
+STALLED_SECONDS = 5
 _settings = from_environment(os.environ)
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 wsgi_app = "inference.wsgi:create()"
 workers = 1
 worker_class = "gthread"
 threads = _settings.server_threads
+worker_connections = threads + 1000  # those beyond the threads are kept alive, waiting for their next request
 keepalive = 75  # seconds; longer than what proxies keep idle connections, so that they close first
 graceful_timeout = 30
 timeout = 60
 control_socket_disable = True  # it would be opened under $HOME, which may be read-only
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- a heartbeat file, not on a read-only disk
-loglevel = "warning"
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {
-        "gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
-        "inference": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
-    },
-    "root": {"level": "WARNING", "handlers": ["stderr"]},
-}
+# not by logconfig_dict: with it gunicorn prepares an access log's line at each request, even if nobody writes it
+logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+
+
+def when_ready(server: Any) -> None:
+    """Bound each wait for a client's next bytes: one that fell silent in a request would keep its thread for ever."""
+    for listener in server.LISTENERS:  # accepted sockets inherit it
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))

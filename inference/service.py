@@ -38,15 +38,15 @@ class Service:
             try:
                 single, readings, invalid = decode(body, self._settings.max_readings)
             except InvalidReading as error:
-                self._refuse([error], request_id, started_ns)
+                self.refuse([error], request_id, started_ns)
             times: list[datetime | None] = []
-            for index, reading in enumerate(readings):
+            for index, reading in zip(_places(readings, invalid), readings, strict=True):
                 try:
                     times.append(event_time(reading, self._zone, None if single else index))
                 except InvalidReading as error:
                     invalid.append(error)
             if invalid:
-                self._refuse(invalid, request_id, started_ns)
+                self.refuse(sorted(invalid, key=lambda e: e.index or 0), request_id, started_ns)
             answers = self._answer(readings, times, request_id, started_ns)
         return answers[0] if single else answers
 
@@ -89,14 +89,7 @@ class Service:
             said["simulated"] = True
         return said
 
-    def refuse_body(self, limit: int, request_id: str, started_ns: int) -> NoReturn:
-        """Record a body that is too large to be read and raise its problem."""
-        error = InvalidReading(
-            "body", "too_large", f"the body has more than {limit} bytes; send fewer readings at a time"
-        )
-        self._refuse([error], request_id, started_ns)
-
-    def _refuse(self, invalid: list[InvalidReading], request_id: str, started_ns: int) -> NoReturn:
+    def refuse(self, invalid: list[InvalidReading], request_id: str, started_ns: int) -> NoReturn:
         """Record each refused reading and raise the problem that names the first one's field, and lists all."""
         request = record.Request(request_id, datetime.now(UTC), time.monotonic_ns() - started_ns)
         for error in invalid:
@@ -112,5 +105,13 @@ class Service:
             self._log.write(fields)
         first = invalid[0]
         errors = [{"field": e.field, "reason": e.reason, "detail": str(e), "index": e.index} for e in invalid]
-        status = {"too_large": 413, "too_many": 413}.get(first.reason, 400 if first.field == "body" else 422)
+        status = {"too_large": 413, "too_many": 413}.get(
+            first.reason, 422 if first.index is not None or first.field != "body" else 400
+        )
         raise Problem(status, "invalid-reading", str(first), field=first.field, reason=first.reason, errors=errors)
+
+
+def _places(readings: list[Reading], invalid: list[InvalidReading]) -> list[int]:
+    """Give the place of each good reading in the list that the client sent, where bad ones stood between."""
+    bad = {error.index for error in invalid if error.index is not None}
+    return [index for index in range(len(readings) + len(bad)) if index not in bad]

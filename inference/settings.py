@@ -1,13 +1,15 @@
 """The service's settings: one table, read from variables that begin with OCCUPANCY_."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
 
 from occupancy import settings
+from occupancy.settings import InvalidSetting
 
 PREFIX = "OCCUPANCY_"
 SHIPPED_MODEL = str(Path(__file__).parent / "model" / "model.ubj")
@@ -19,7 +21,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(description="the model file")] = SHIPPED_MODEL
     model_digest: Annotated[
-        str, Meta(description="sha256 it must have, or the first 12 or more digits; empty: any")
+        str,
+        Meta(
+            pattern="^([0-9a-f]{12,64})?$",
+            description="sha256 it must have, or the first 12 or more digits; empty: any",
+        ),
     ] = ""
     host: Annotated[str, Meta(description="address to listen on")] = "0.0.0.0"  # noqa: S104 -- a container's own address
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
@@ -48,6 +54,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.concurrency + self.queue + SPARE_THREADS if self.concurrency else self.threads
 
 
+def read(argv: Sequence[str], environ: Mapping[str, str], about: str = "") -> Settings:
+    """Read the table from variables and flags; raises InvalidSetting."""
+    table = settings.read(Settings, prog="inference", argv=argv, environ=environ, prefix=PREFIX, about=about)
+    for name, value in msgspec.structs.asdict(table).items():
+        if isinstance(value, str) and not value.isprintable():  # it will stand in records, answers and log lines
+            raise InvalidSetting(f"{PREFIX}{name.upper()}={value!r}: Expected a printable text")
+    try:
+        ZoneInfo(table.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidSetting(
+            f"{PREFIX}TIMEZONE={table.timezone!r}: Expected an IANA time zone such as Europe/Brussels"
+        ) from None
+    return table
+
+
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Read the table from variables alone; raises settings.InvalidSetting."""
-    return settings.read(Settings, prog="inference", argv=[], environ=environ, prefix=PREFIX)
+    """Read the table from variables alone; raises InvalidSetting."""
+    return read([], environ)

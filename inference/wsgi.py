@@ -1,7 +1,9 @@
 """The entry point that gunicorn loads in its worker: settings, model, application."""
 
+import io
 import logging
 import os
+import sys
 
 from flask import Flask
 
@@ -16,6 +18,8 @@ log = logging.getLogger("inference")
 def create() -> Flask:
     """Load the model that the environment names and make the application for it."""
     settings = from_environment(os.environ)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # whatever the locale is: rooms have names in all scripts
     return create_app(settings, _model(settings), PredictionLog())
 
 
