@@ -165,7 +165,7 @@ def stand_in(home: Path, why: str) -> str:
 !!   why: {why}
 !! In its place stand two files of a computed room, {train.name} and {test.name}.
 !! They show that everything runs. What a model scores on them says NOTHING about a real room.
-!!   to use them:             TRAINING_DATA={train} TEST_DATA={test}
+!!   Training uses them as long as no real file is there.
 !!   to get the real files:   `make data` again, with network
 !!   or, from a local copy:   DATA_SOURCE=/path/to/folder make data   (a folder of the txt files, or the zip)
 {bar}"""
