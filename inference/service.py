@@ -13,7 +13,7 @@ from inference.problems import Problem
 from inference.settings import Settings
 from occupancy import __version__, record
 from occupancy.model import Model
-from occupancy.reading import InvalidReading, Reading, decode, event_time, values
+from occupancy.reading import Batch, InvalidReading, Reading, decode, values
 
 
 class Service:
@@ -36,28 +36,22 @@ class Service:
             if self._settings.delay:
                 time.sleep(self._settings.delay)
             try:
-                single, readings, invalid = decode(body, self._settings.max_readings)
+                batch = decode(body, self._settings.max_readings, self._zone)
             except InvalidReading as error:
                 self.refuse([error], request_id, started_ns)
-            times: list[datetime | None] = []
-            for index, reading in zip(_places(readings, invalid), readings, strict=True):
-                try:
-                    times.append(event_time(reading, self._zone, None if single else index))
-                except InvalidReading as error:
-                    invalid.append(error)
-            if invalid:
-                self.refuse(sorted(invalid, key=lambda e: e.index or 0), request_id, started_ns)
-            answers = self._answer(readings, times, request_id, started_ns)
-        return answers[0] if single else answers
+            if batch.invalid:
+                self.refuse(batch.invalid, request_id, started_ns)
+            answers = self._answer(batch, request_id, started_ns)
+        return answers[0] if batch.single else answers
 
-    def _answer(
-        self, readings: list[Reading], times: list[datetime | None], request_id: str, started_ns: int
-    ) -> list[dict[str, Any]]:
-        ordered = [values(reading) for reading in readings]
+    def _answer(self, batch: Batch, request_id: str, started_ns: int) -> list[dict[str, Any]]:
+        ordered = [values(reading) for reading in batch.readings]
         probabilities = self.model.probability(np.array(ordered, np.float32)).tolist()
         request = record.Request(request_id, datetime.now(UTC), time.monotonic_ns() - started_ns)
         answers = []
-        for reading, when, numbers, probability in zip(readings, times, ordered, probabilities, strict=True):
+        for reading, when, numbers, probability in zip(
+            batch.readings, batch.times, ordered, probabilities, strict=True
+        ):
             label, answer = int(probability >= 0.5), self.model.answer(probability)
             fields = record.prediction(
                 self._boot,
@@ -109,9 +103,3 @@ class Service:
             first.reason, 422 if first.index is not None or first.field != "body" else 400
         )
         raise Problem(status, "invalid-reading", str(first), field=first.field, reason=first.reason, errors=errors)
-
-
-def _places(readings: list[Reading], invalid: list[InvalidReading]) -> list[int]:
-    """Give the place of each good reading in the list that the client sent, where bad ones stood between."""
-    bad = {error.index for error in invalid if error.index is not None}
-    return [index for index in range(len(readings) + len(bad)) if index not in bad]

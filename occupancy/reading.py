@@ -79,10 +79,14 @@ class InvalidReading(ValueError):
 
 
 class Batch(NamedTuple):
-    """What a request body held: the good readings, and one error for each bad one; `single` if it was one object."""
+    """What a request body held: the good readings with their event times, in UTC, and one error for each bad one.
+
+    `single` if it was one object rather than a list.
+    """
 
     single: bool
     readings: list[Reading]
+    times: list[datetime | None]
     invalid: list[InvalidReading]
 
 
@@ -108,9 +112,7 @@ def event_time(reading: Reading, room: tzinfo, index: int | None = None) -> date
         return (when if when.tzinfo else when.replace(tzinfo=room)).astimezone(UTC)
     except (ValueError, OverflowError):
         detail = f"date is {_show(reading.date)}: expected ISO 8601, such as 2015-02-04T17:51:00+01:00"
-        invalid = InvalidReading("date", "not_a_date", detail, index)
-        invalid.given, invalid.room = _understood(msgspec.structs.asdict(reading).items())
-        raise invalid from None
+        raise InvalidReading("date", "not_a_date", detail, index) from None
 
 
 # --- decoding: the fast way accepts exactly what the slow way accepts; the slow way knows how to say what is wrong
@@ -118,19 +120,23 @@ def event_time(reading: Reading, room: tzinfo, index: int | None = None) -> date
 _fast = msgspec.json.Decoder(Reading | list[Reading])
 
 
-def decode(body: bytes, limit: int = 1000) -> Batch:
-    """Decode a JSON body, one reading or a list of at most `limit` of them.
+def decode(body: bytes, limit: int = 1000, room: tzinfo = UTC) -> Batch:
+    """Decode a JSON body, one reading or a list of at most `limit` of them; `room`: the zone of dates without an offset.
 
     Raises InvalidReading when the body as a whole can't be understood; bad readings in a list are in Batch.invalid.
     """
     try:
         decoded = _fast.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return _decode_slowly(body, limit)
+        return _decode_slowly(body, limit, room)
     readings = decoded if isinstance(decoded, list) else [decoded]
     if not 0 < len(readings) <= limit or not _names_once(body, readings):
-        return _decode_slowly(body, limit)
-    return Batch(decoded is not readings, readings, [])
+        return _decode_slowly(body, limit, room)
+    try:
+        times = [event_time(reading, room) for reading in readings]
+    except InvalidReading:
+        return _decode_slowly(body, limit, room)
+    return Batch(decoded is not readings, readings, times, [])
 
 
 def _names_once(body: bytes, readings: list[Reading]) -> bool:
@@ -151,7 +157,7 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= 20 else float(digits)
 
 
-def _decode_slowly(body: bytes, limit: int) -> Batch:
+def _decode_slowly(body: bytes, limit: int = 1000, room: tzinfo = UTC) -> Batch:
     try:
         payload = json.loads(body.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=_integer)
     except UnicodeDecodeError as error:
@@ -170,10 +176,12 @@ def _decode_slowly(body: bytes, limit: int) -> Batch:
         raise InvalidReading("body", "empty", "the list is empty: expected at least one reading")
     if len(items) > limit:
         raise InvalidReading("body", "too_many", f"the list has {len(items)} readings: at most {limit} in one request")
-    batch = Batch(single, [], [])
+    batch = Batch(single, [], [], [])
     for index, item in enumerate(items):
         try:
-            batch.readings.append(parse(item, None if single else index))
+            reading = parse(item, None if single else index)
+            batch.times.append(event_time(reading, room, None if single else index))
+            batch.readings.append(reading)
         except InvalidReading as error:
             error.given, error.room = _understood(item if isinstance(item, _Pairs) else [])
             batch.invalid.append(error)

@@ -10,7 +10,9 @@ settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run: every service is to be there")
+    parser.addoption(
+        "--no-skips", action="store_true", help="a skipped test fails the run: every service is to be there"
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
