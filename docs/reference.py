@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from inference.settings import PREFIX, SHIPPED_MODEL
 from inference.settings import Settings as Inference
 from occupancy import record, settings
-from occupancy.reading import DERIVED, FEATURES
+from occupancy.reading import DERIVED, FEATURES, NAMES, Reading
 from training.settings import Settings as Training
 from training.space import PARAMETERS
 
@@ -35,16 +36,7 @@ POST /predict takes one of these objects, or a list of them.
                 )
                 for f in FEATURES
             ]
-            + [
-                ("date", "", "optional", "event time, ISO 8601; without an offset it is the room's local time"),
-                ("room", "", "optional", "which room, up to 64 characters"),
-                (
-                    "id",
-                    "",
-                    "optional",
-                    "your own name for the reading, up to 64 characters; comes back as `reading_id`",
-                ),
-            ],
+            + [(name, "", "optional", _meaning(name)) for name in Reading.__struct_fields__ if name not in NAMES],
         )
     }
 
@@ -91,6 +83,12 @@ Each prediction and each refused reading leaves one JSON line of at most {record
 
 {_table(("field", "type", "meaning"), [(f"`{f.name}`", f.type, f.meaning) for f in record.FIELDS])}
 """
+
+
+def _meaning(field: str) -> str:
+    hint = get_type_hints(Reading, include_extras=True)[field]
+    found = [m.description for part in get_args(hint) for m in getattr(part, "__metadata__", ()) if m.description]
+    return str(found[0])
 
 
 def _settings(rows: Iterable[settings.Setting]) -> str:

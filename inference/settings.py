@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="sha256 it must have, or the first 12 or more digits; empty: any",
         ),
     ] = ""
-    host: Annotated[str, Meta(description="address to listen on")] = "0.0.0.0"  # noqa: S104 -- a container's own address
+    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     threads: Annotated[int, Meta(ge=1, le=256, description="requests at a time where OCCUPANCY_CONCURRENCY is 0")] = 8
     concurrency: Annotated[

@@ -11,6 +11,7 @@ The table is read at the entry point, from the environment and the command line,
 import argparse
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar, get_type_hints
 
@@ -18,6 +19,10 @@ import msgspec
 
 from occupancy import __version__
 from occupancy.errors import InputError
+
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_HOST = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
+_SERVICE_PORT = re.compile(r"_PORT$")
 
 Table = TypeVar("Table", bound=msgspec.Struct)
 
@@ -61,11 +66,13 @@ def read(
 ) -> Table:
     """Read a settings table from the environment, then the command line, which wins.
 
-    With a prefix, a variable that starts with it and names no setting is an error; so is an unknown flag.
+    With a prefix, a variable that starts with it and names no setting is an error; so is an unknown flag. What Kubernetes
+    itself sets for a Service whose name happens to start so (docker links' form) is neither a setting nor an error.
     An empty variable is an empty text, not an absent one. Raises InvalidSetting, naming the variable or flag, its value
     and what was expected; --help and --version print and exit.
     """
     settings = rows(table, prefix)
+    environ = {name: value for name, value in environ.items() if not _is_service_link(name, value)}
     parser = _Parser(
         prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -97,6 +104,10 @@ def _convert(table: type[msgspec.Struct], field: str, text: str, name: str) -> A
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidSetting(f"{name}={text!r}: Expected a finite number")
     return value
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    return bool(_SERVICE_HOST.search(name)) or (bool(_SERVICE_PORT.search(name)) and "://" in value)
 
 
 def _refuse(names: Sequence[str], known: list[str]) -> None:

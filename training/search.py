@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xgboost
@@ -71,16 +71,13 @@ def fold_by_day(values: Array, label: Array, day: Array) -> Folds:
 
 
 def _matrix(values: Array, label: Array) -> xgboost.QuantileDMatrix:
-    names = list(NAMES) if values.shape[1] == len(NAMES) else None
-    return xgboost.QuantileDMatrix(values, label=label, feature_names=names, max_bin=FIXED["max_bin"], nthread=1)
+    return xgboost.QuantileDMatrix(values, label=label, feature_names=list(NAMES), max_bin=FIXED["max_bin"], nthread=1)
 
 
 def fit(candidate: Candidate, matrix: xgboost.QuantileDMatrix, seed: int) -> xgboost.Booster:
     """Train one booster with one thread; the same inputs give the same trees."""
     parameters = {**FIXED, **candidate, "seed": seed}
     trees = int(parameters.pop("n_estimators"))
-    if matrix.feature_names is None:
-        parameters.pop("monotone_constraints")
     booster = xgboost.Booster(parameters, [matrix])
     for tree in range(trees):
         booster.update(matrix, tree)
@@ -194,13 +191,6 @@ class Race:
             s.losses.append(loss)
 
 
-class Progress(Protocol):
-    """What is told about long work: it calls `advance` as it goes."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Note that so many steps are done."""
-
-
 @dataclass(frozen=True)
 class Found:
     """What the search found: the winner, all candidates as far as they were scored, and the days in the race's order."""
@@ -212,12 +202,15 @@ class Found:
     fits: int
 
 
-def search(candidates: Sequence[Candidate], folds: Folds, seed: int, jobs: int, progress: Progress) -> Found:
-    """Choose among candidates by the module's rule, with `jobs` fits at a time; their number changes nothing but speed."""
+def search(candidates: Sequence[Candidate], folds: Folds, seed: int, jobs: int, advance: Callable[[], None]) -> Found:
+    """Choose among candidates by the module's rule, with `jobs` fits at a time; `advance` is called after each.
+
+    The number of jobs changes nothing but speed.
+    """
 
     def day_loss(candidate: Candidate, fold: int) -> float:
         probability = out_of_fold(candidate, folds, seed, fold)
-        progress.advance()
+        advance()
         return float(log_loss(folds.held_out_label[fold], probability).sum())
 
     with _pool(jobs) as pool:

@@ -15,7 +15,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     test_data: Annotated[
         str, Meta(description="file for the back-test, looked at once; empty: the one in DATA_HOME")
     ] = ""
-    save_path: Annotated[str, Meta(description="folder for the model and its companions")] = "out/training"
+    save_path: Annotated[str, Meta(min_length=1, description="folder for the model and its companions")] = (
+        "out/training"
+    )
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="seed of everything random")] = 0
     data_home: Annotated[str, Meta(description="folder that `make data` fills")] = "data/original"
     data_mapping: Annotated[str, Meta(description="YAML file that explains your own CSV; empty: UCI's format")] = ""

@@ -12,7 +12,7 @@ from occupancy.errors import InputError
 
 Candidate = dict[str, float]
 
-# What can be searched, with the range that XGBoost allows. `int` parameters take whole numbers only.
+# What can be searched, with sane limits. `int` parameters take whole numbers only.
 PARAMETERS: dict[str, tuple[type, float, float]] = {
     "max_depth": (int, 1, 16),
     "n_estimators": (int, 1, 5000),
@@ -40,8 +40,10 @@ def load(path: str = "") -> dict[str, Any]:
     file = Path(path) if path else resources.files("training") / "space.yaml"
     try:
         written = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidSpace(f"{file}: {error}") from None
+    except OSError as error:
+        raise InvalidSpace(f"{file}: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidSpace(f"{file}: {' '.join(str(error).split())}") from None
     if not isinstance(written, dict) or not written:
         raise InvalidSpace(
             f"{file}: expected parameters, each with a distribution, such as max_depth: {{choice: [1, 2]}}"

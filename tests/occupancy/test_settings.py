@@ -108,3 +108,27 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         settings("--version")
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"training {__version__}\n"
+
+
+class Service(msgspec.Struct, frozen=True):
+    port: Annotated[int, Meta(description="port")] = 8080
+
+
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables, for Services named
+# `occupancy` and `occupancy-web`
+LINKS = {
+    "OCCUPANCY_SERVICE_HOST": "10.0.0.11",
+    "OCCUPANCY_SERVICE_PORT": "8080",
+    "OCCUPANCY_SERVICE_PORT_HTTP": "8080",
+    "OCCUPANCY_PORT": "tcp://10.0.0.11:8080",
+    "OCCUPANCY_PORT_8080_TCP": "tcp://10.0.0.11:8080",
+    "OCCUPANCY_PORT_8080_TCP_PROTO": "tcp",
+    "OCCUPANCY_WEB_SERVICE_HOST": "10.0.0.12",
+    "OCCUPANCY_WEB_PORT": "tcp://10.0.0.12:80",
+}
+
+
+def test_what_kubernetes_sets_for_a_service_is_no_setting() -> None:
+    assert read(Service, prog="x", argv=[], environ=LINKS, prefix="OCCUPANCY_").port == 8080
+    with pytest.raises(InvalidSetting, match="OCCUPANCY_PROT"):
+        read(Service, prog="x", argv=[], environ={**LINKS, "OCCUPANCY_PROT": "1"}, prefix="OCCUPANCY_")

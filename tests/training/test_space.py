@@ -68,9 +68,10 @@ def test_a_wrong_space_names_the_key(tmp_path: Path, text: str, message: str) ->
     with pytest.raises(space.InvalidSpace) as error:
         space.load(str(file))
     assert message in str(error.value)
-    assert str(file) in str(error.value)
+    assert str(error.value).startswith(str(file))
+    assert "\n" not in str(error.value)
 
 
 def test_a_missing_space_names_the_file() -> None:
-    with pytest.raises(space.InvalidSpace, match="no-such-file.yaml"):
+    with pytest.raises(space.InvalidSpace, match="^no-such-file.yaml: No such file or directory$"):
         space.load("no-such-file.yaml")

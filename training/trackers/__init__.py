@@ -1,7 +1,7 @@
 """Trackers are told what a run does. A tracker is one small file here with a class of these four methods.
 
 To add one (TensorBoard, Weights & Biases): write `training/trackers/NAME.py` with a class `Tracker` whose constructor
-takes SAVE_PATH as a Path, and name it in TRACKERS. A tracker that fails is left out from then on; the training goes on.
+takes SAVE_PATH as a Path, and add NAME to NAMES below. A tracker that fails is left out from then on; the training goes on.
 """
 
 import importlib
