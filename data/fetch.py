@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - an entry point may print
 """Fetch the UCI "Occupancy Detection" files, check them by data/SHA256SUMS, and put them where the project reads them.
 
 Where the download fails, simulated files take their place, and a loud warning says so.
@@ -22,15 +21,15 @@ import msgspec
 from msgspec import Meta
 
 from occupancy import settings
-from occupancy.dataset import SIMULATED
+from occupancy.dataset import SIMULATED, SIMULATED_PREFIX, TEST, TRAINING
 from occupancy.errors import InputError
 from occupancy.simulate import simulate, write
 
 SUMS = Path(__file__).with_name("SHA256SUMS")
 OPTIONAL = "datatest2.txt"
 STAND_INS = {  # name: days, seed, first day; a weekend in the first and none in the second, as in the real files
-    "simulated-datatraining.txt": (6, 1, date(2015, 2, 4)),
-    "simulated-datatest.txt": (2, 2, date(2015, 2, 2)),
+    SIMULATED_PREFIX + TRAINING: (6, 1, date(2015, 2, 4)),
+    SIMULATED_PREFIX + TEST: (2, 2, date(2015, 2, 2)),
 }
 LARGEST = 32 * 2**20  # bytes of an archive or a file; the set has 1.5 MB
 TIMEOUT_SECONDS = 20
@@ -113,7 +112,7 @@ def _contents(source: str, names: Collection[str]) -> dict[str, bytes]:
 
 def _download(url: str) -> bytes:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - is_url has seen the scheme
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # is_url has seen the scheme
             content: bytes = response.read(LARGEST + 1)
             rest = response.length or 0  # of what was announced
     except urllib.error.HTTPError as error:

@@ -13,89 +13,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
-import msgspec
 import numpy as np
 import pandas as pd
-import yaml
-from msgspec import Meta
 
 from occupancy.errors import InputError
-from occupancy.reading import DERIVED, FEATURES, NAMES, Feature, humidity_ratio
+from occupancy.humidity import humidity_ratio
+from occupancy.mapping import COLUMNS, DATE, LABEL, ColumnMapping, load_mapping, zone
+from occupancy.reading import DERIVED, FEATURES, NAMES, Feature
+
+__all__ = ["DATE", "LABEL", "load_mapping"]  # of occupancy.mapping's, what is asked for here
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
-LABEL = "Occupancy"
-DATE = "date"
+TRAINING, TEST = "datatraining.txt", "datatest.txt"  # what the UCI set calls them
+SIMULATED_PREFIX = "simulated-"  # of the files that stand in for them
 SIMULATED = "# SIMULATED"  # how a line begins that marks a file of our own making
 MAX_BAD_SHARE = 0.05
 RATIO_TOLERANCE = 0.02  # relative; the data set agrees to 0.002 %, a temperature half a degree off moves it by 3 %
-
-
-class InvalidDataset(InputError):
-    """A data file can't be used: it is missing, unreadable, lacks a column, or too little of it can be believed."""
-
-
-class InvalidMapping(InputError):
-    """A mapping file has an unknown key, an ill-typed value or an unknown time zone."""
-
-
-class MixedData(InputError):
-    """One run was given real data and simulated data."""
-
-
-class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a user's own CSV names and measures things; the defaults are the UCI file's own ways."""
-
-    columns: Annotated[dict[str, str], Meta(description="our name: the file's column name")] = {}
-    temperature_unit: Annotated[str, Meta(pattern="^(°C|°F|C|F)$", description="°C or °F")] = "°C"
-    timezone: Annotated[str, Meta(description="IANA zone of dates without an offset")] = "Europe/Brussels"
-    occupied: Annotated[tuple[str, ...], Meta(description="texts that mean occupied")] = ("1",)
-    empty: Annotated[tuple[str, ...], Meta(description="texts that mean empty")] = ("0",)
-
-    def column(self, name: str) -> str:
-        """Give the file's name for one of our columns."""
-        return self.columns.get(name, name)
-
-
-def load_mapping(path: str) -> Mapping:
-    """Read a mapping file (YAML); an empty path gives the UCI files' own mapping."""
-    if not path:
-        return Mapping()
-    try:
-        # BaseLoader leaves every value a text: to YAML, the labels yes and 1 would be a truth and a number
-        values = yaml.load(Path(path).read_text("utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - makes texts, no objects
-        mapping = msgspec.convert(values or {}, Mapping)
-    except OSError as error:
-        raise InvalidMapping(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        what = " ".join(str(error).split())  # PyYAML's errors have several lines
-        raise InvalidMapping(f"{path}: {what}; see the mapping example in data/README.md") from None
-    unknown = set(mapping.columns) - {*NAMES, LABEL, DATE}
-    if unknown:
-        raise InvalidMapping(
-            f"{path}: columns names {', '.join(sorted(unknown))}, which is none of ours: "
-            f"{', '.join((DATE, *NAMES, LABEL))}"
-        )
-    theirs = Counter(mapping.column(ours) for ours in (DATE, *NAMES, LABEL))
-    if twice := [name for name, times in theirs.items() if times > 1]:
-        raise InvalidMapping(f"{path}: columns takes {twice[0]!r} for two of ours; each needs a column of its own")
-    if both := set(mapping.occupied) & set(mapping.empty):
-        raise InvalidMapping(f"{path}: {', '.join(sorted(both))} stands both under occupied and under empty")
-    zone(mapping.timezone, path)
-    return mapping
-
-
-def zone(name: str, where: str) -> ZoneInfo:
-    """Find a time zone by its IANA name; raises InvalidMapping that says where the name was given."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidMapping(
-            f"{where}: {name!r} is not a time zone: expected an IANA name such as Europe/Brussels"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -106,6 +43,23 @@ class BadRow:
     line: int
     reason: str
     text: str
+
+
+class InvalidDataset(InputError):
+    """A data file can't be used: it is missing, unreadable, lacks a column, or too little of it can be believed."""
+
+
+class TooManyBadRows(InvalidDataset):
+    """More of a file than a twentieth can't be believed; `quarantine` holds the rows."""
+
+    def __init__(self, message: str, quarantine: list[BadRow]) -> None:
+        """Keep the rows, so that the caller can write them where a person finds them."""
+        super().__init__(message)
+        self.quarantine = quarantine
+
+
+class MixedData(InputError):
+    """One run was given real data and simulated data."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +94,13 @@ class Dataset:
         return day
 
 
-def read(path: str | Path, mapping: Mapping | None = None) -> Dataset:
+def read(path: str | Path, mapping: ColumnMapping | None = None) -> Dataset:
     """Read a data file, UCI's format or a user's own CSV with its mapping.
 
     Rows that can't be believed are left out and listed in `quarantine`. Raises InvalidDataset, naming file and line,
     when the file or a column is missing, none or fewer than 95 % of the rows are left, or only one class is.
     """
-    mapping = mapping or Mapping()
+    mapping = mapping or ColumnMapping()
     name = str(path)
     try:
         raw = Path(path).read_bytes()
@@ -174,15 +128,6 @@ def read(path: str | Path, mapping: Mapping | None = None) -> Dataset:
     return dataset
 
 
-class TooManyBadRows(InvalidDataset):
-    """More of a file than a twentieth can't be believed; `quarantine` holds the rows."""
-
-    def __init__(self, message: str, quarantine: list[BadRow]) -> None:
-        """Keep the rows, so that the caller can write them where a person finds them."""
-        super().__init__(message)
-        self.quarantine = quarantine
-
-
 def _refuse_hopeless(dataset: Dataset) -> None:
     bad, good = len(dataset.quarantine), len(dataset.frame)
     if not bad + good:
@@ -202,7 +147,7 @@ def _refuse_hopeless(dataset: Dataset) -> None:
 
 
 def _rows(
-    name: str, source: list[str], mapping: Mapping
+    name: str, source: list[str], mapping: ColumnMapping
 ) -> tuple[dict[str, list[str]], list[int], list[tuple[int, str]]]:
     """Split a file's lines into our columns as texts; gives also the line of each row, and the malformed lines.
 
@@ -226,7 +171,7 @@ def _rows(
             lines.append(line)
         else:
             start, header = line, tuple(cell.strip() for cell in cells)
-    wanted = {ours: mapping.column(ours) for ours in (DATE, *NAMES, LABEL)}
+    wanted = {ours: mapping.column(ours) for ours in COLUMNS}
     if DERIVED not in header and DERIVED not in mapping.columns:
         del wanted[DERIVED]
     if missing := [theirs for theirs in wanted.values() if theirs not in header]:
@@ -249,7 +194,7 @@ def _rows(
     return {ours: [cells[i] for cells in rows] for ours, i in at.items()}, lines, wrong
 
 
-def _check(columns: dict[str, list[str]], mapping: Mapping, room: ZoneInfo) -> tuple[pd.DataFrame, list[str]]:
+def _check(columns: dict[str, list[str]], mapping: ColumnMapping, room: ZoneInfo) -> tuple[pd.DataFrame, list[str]]:
     """Turn texts into dates, numbers and labels; for each row also why it can't be believed, or an empty text."""
     reasons = [""] * len(columns[DATE])
 
@@ -258,20 +203,23 @@ def _check(columns: dict[str, list[str]], mapping: Mapping, room: ZoneInfo) -> t
             reasons[i] = reasons[i] or why(i)
 
     numbers: dict[str, Floats] = {}
+    ratios = columns.get(DERIVED, [""] * len(reasons))
+    left_out = np.array([not text for text in ratios], dtype=bool)
     for feature in FEATURES:
-        if feature.name in columns:
-            texts = columns[feature.name]
-            number = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
-            if feature.name == "Temperature" and mapping.temperature_unit.endswith("F"):
-                number = (number - 32) / 1.8
-            possible = (feature.low <= number) & (number <= feature.high)  # which NaN is not
-            refuse(~possible, partial(_impossible, feature, texts, number))
-            numbers[feature.name] = number
+        texts = columns.get(feature.name, ratios)
+        number = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
+        if feature.name == "Temperature" and mapping.temperature_unit.endswith("F"):
+            number = (number - 32) / 1.8
+        possible = (feature.low <= number) & (number <= feature.high)  # which NaN is not
+        if feature.name == DERIVED:
+            possible |= left_out
+        refuse(~possible, partial(_impossible, feature, texts, number))
+        numbers[feature.name] = number
     computed = np.full(len(reasons), np.nan)
     for i, (t, h) in enumerate(zip(numbers["Temperature"].tolist(), numbers["Humidity"].tolist(), strict=True)):
         if not reasons[i]:
             computed[i] = humidity_ratio(t, h)
-    ratio = numbers.setdefault(DERIVED, computed)
+    ratio = numbers[DERIVED] = np.where(left_out, computed, numbers[DERIVED])
     refuse(
         np.abs(ratio - computed) > RATIO_TOLERANCE * computed,
         lambda i: f"{DERIVED} is {ratio[i]:.6g}, but Temperature and Humidity at sea level give {computed[i]:.6g}",

@@ -21,7 +21,9 @@ from occupancy.errors import InputError
 from occupancy.preprocess import STEPS, Values
 from occupancy.reading import contract
 
+FILE = "model.ubj"
 FORMAT = 1
+THRESHOLD = 0.5
 GOLDEN_TOLERANCE = 1e-6
 _PREFIX = "occupancy."
 _SEAL = _PREFIX + "seal"
@@ -49,7 +51,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     simulated: bool
     seed: int
-    hyperparameters: dict[str, float]
+    hyperparameters: dict[str, int | float]
     search: dict[str, Any]
     data: dict[str, str]
     reference: str
@@ -84,6 +86,11 @@ class Model:
         """Put a probability into words: `uncertain` inside the band, its ends included."""
         low, high = self.card.band
         return "occupied" if probability > high else "empty" if probability < low else "uncertain"
+
+
+def label(probability: float) -> int:
+    """Decide, whatever the band: occupied (1) from `THRESHOLD` on, else empty (0)."""
+    return int(probability >= THRESHOLD)
 
 
 class UnusableModel(InputError):
@@ -181,7 +188,7 @@ def _check_seal(raw: bytes, name: str) -> None:
     if not raw:
         raise TruncatedModel(f"{name} is truncated: it is empty; copy it again")
     if not raw.startswith(b"{L"):
-        raise ForeignModel(f"{name} is not an XGBoost model in UBJSON; training writes model.ubj")
+        raise ForeignModel(f"{name} is not an XGBoost model in UBJSON; training writes {FILE}")
     at = raw.find(_SEAL.encode())
     seal = _SEALED.search(raw, at) if at >= 0 else None
     if not seal:

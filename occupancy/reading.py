@@ -14,6 +14,8 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from occupancy.humidity import humidity_ratio
+
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$(?!\n)"  # a bare $ would let one last line break through
 Text = Annotated[str, Meta(max_length=64, pattern=_PRINTABLE)]
 
@@ -62,6 +64,11 @@ NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
 DERIVED = "HumidityRatio"
 _BY_NAME = {f.name: f for f in FEATURES}
 _in_order = attrgetter(*NAMES)
+
+
+def contract() -> list[dict[str, Any]]:
+    """Describe the sensors as plain data: names in order, units and ranges. It travels inside every model."""
+    return [{"name": f.name, "unit": f.unit, "low": f.low, "high": f.high} for f in FEATURES]
 
 
 class InvalidReading(ValueError):
@@ -120,7 +127,7 @@ def event_time(reading: Reading, room: tzinfo, index: int | None = None) -> date
 _fast = msgspec.json.Decoder(Reading | list[Reading])
 
 
-def decode(body: bytes, limit: int = 1000, room: tzinfo = UTC) -> Batch:
+def decode(body: bytes, limit: int, room: tzinfo) -> Batch:
     """Decode a JSON body, one reading or a list of at most `limit` of them; `room`: the zone of dates without an offset.
 
     Raises InvalidReading when the body as a whole can't be understood; bad readings in a list are in Batch.invalid.
@@ -157,7 +164,7 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= 20 else float(digits)
 
 
-def _decode_slowly(body: bytes, limit: int = 1000, room: tzinfo = UTC) -> Batch:
+def _decode_slowly(body: bytes, limit: int, room: tzinfo) -> Batch:
     try:
         payload = json.loads(body.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=_integer)
     except UnicodeDecodeError as error:
@@ -267,30 +274,3 @@ def _show(value: Any) -> str:
 
 def _clip(text: str) -> str:
     return text if len(text) <= 64 else text[:61] + "..."
-
-
-# --- psychrometrics: ASHRAE Handbook of Fundamentals (2005), chapter 6, equations 5, 6, 22 and 24
-# Later editions have 0.621945 for 0.62198; the data set agrees with the older to 0.002 %, with the newer to 0.004 %.
-
-PRESSURE_PA = 101_325.0
-_ICE = (-5.6745359e3, 6.3925247, -9.677843e-3, 6.2215701e-7, 2.0747825e-9, -9.484024e-13, 4.1635019)
-_WATER = (-5.8002206e3, 1.3914993, -4.8640239e-2, 4.1764768e-5, -1.4452093e-8, 0.0, 6.5459673)
-
-
-def humidity_ratio(temperature: float, humidity: float, pressure: float = PRESSURE_PA) -> float:
-    """Compute kg of water vapour per kg of dry air from °C and % relative humidity at a pressure in Pa."""
-    kelvin = temperature + 273.15
-    c = _ICE if temperature < 0 else _WATER
-    saturation = math.exp(
-        c[0] / kelvin
-        + c[1]
-        + kelvin * (c[2] + kelvin * (c[3] + kelvin * (c[4] + kelvin * c[5])))
-        + c[6] * math.log(kelvin)
-    )
-    vapour = humidity / 100 * saturation
-    return 0.62198 * vapour / (pressure - vapour)
-
-
-def contract() -> list[dict[str, Any]]:
-    """Describe the sensors as plain data: names in order, units and ranges. It travels inside every model."""
-    return [{"name": f.name, "unit": f.unit, "low": f.low, "high": f.high} for f in FEATURES]

@@ -18,14 +18,15 @@ import pandas as pd
 from msgspec import Meta
 
 from occupancy import __version__, settings
-from occupancy.dataset import DATE, LABEL, SIMULATED
+from occupancy.dataset import SIMULATED
 from occupancy.errors import InputError
-from occupancy.reading import DERIVED, NAMES, humidity_ratio
+from occupancy.humidity import MOLAR, humidity_ratio
+from occupancy.mapping import DATE, LABEL, ZONE
+from occupancy.reading import DERIVED, NAMES
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Bools: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
-ZONE = "Europe/Brussels"
 START = datetime.date(2015, 2, 2)  # a Monday, the first day of the real data
 
 VOLUME = 72.0  # m³
@@ -37,7 +38,6 @@ AIR = 1.2  # kg/m³
 CAPACITY, LOSS = 4.0e6, 35.0  # J/K of the air, furniture and walls' surface; W/K to the outdoors
 HEATER, PERSON, LAMPS, SUN = 2000.0, 280.0, 250.0, 500.0  # W at most; a person comes with a computer
 LAMPS_LUX = 430.0
-MOLAR = 0.62198  # of water to dry air, as in occupancy.reading
 PRECISION = {"Temperature": (0.02, 0.05), "Humidity": (0.06, 0.045), "Light": (1.5, 0.5), "CO2": (4.0, 0.25)}
 """Of each sensor: standard deviation of its noise, and step of its scale."""
 
@@ -71,7 +71,7 @@ def simulate(
 ) -> pd.DataFrame:
     """Simulate one office room: its sensors' reports and whether it is occupied.
 
-    One row each `step_seconds` from `start`, a day or a time: `date` in its zone (Europe/Brussels if it has none), the
+    One row each `step_seconds` from `start`, a day or a time: `date` in its zone (`ZONE` if it has none), the
     sensors in the contract's order and units, and the label 0 or 1. The same arguments give the same rows; a fault
     changes no others.
     """
@@ -256,9 +256,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         frame = simulate(table.days, table.seed, table.start)
         write(table.save_path, frame, table.seed)
     except (InputError, OSError) as error:
-        sys.stderr.write(f"occupancy.simulate: {error}\n")
+        print(f"occupancy.simulate: {error}", file=sys.stderr)
         return 2
-    sys.stdout.write(f"{table.save_path}: SIMULATED, {len(frame)} rows, {frame[LABEL].mean():.1%} occupied\n")
+    print(f"{table.save_path}: SIMULATED, {len(frame)} rows, {frame[LABEL].mean():.1%} occupied")
     return 0
 
 

@@ -1,6 +1,7 @@
 """What may import what: the tree's one direction, held by reading the source."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ TESTED_ELSEWHERE = {
     "inference/body.py": "tests/inference/test_app.py",  # what HTTP does to a body and to an error shows in answers
     "inference/problems.py": "tests/inference/test_app.py",
     "inference/prediction_log.py": "tests/inference/test_service.py",  # one line a record, from many threads
-    "training/report.py": "tests/training/test_pipeline.py",  # it renders what a whole run found
+    "training/charts.py": "tests/training/test_report.py",  # they are drawn in the page
     "training/settings.py": "tests/training/test_pipeline.py",
     "training/trackers/jsonl.py": "tests/training/test_trackers.py",
 }
@@ -90,16 +91,28 @@ def test_imports_go_one_way() -> None:
         assert found & OURS <= MAY_IMPORT[source.package] | {source.package}, source.path
 
 
-def test_serving_loads_nothing_that_it_does_without() -> None:
+def serving() -> list[Source]:
     """Follow what is loaded on import from the service into the hub, and on."""
     known = {source.module: source for source in sources("inference", "occupancy")}
     reached = [module for module, source in known.items() if source.package == "inference"]
     for module in reached:
         loaded = set(imports(known[module].tree, in_functions=False))
-        assert not {top(name) for name in loaded} & NOT_IN_SERVING, known[module].path
         reached.extend(sorted(loaded & known.keys() - set(reached)))
-    assert {"inference.wsgi", "occupancy.model", "occupancy.reading"} <= set(reached)
-    assert "occupancy.dataset" not in reached
+    return [known[module] for module in reached]
+
+
+def test_serving_loads_nothing_that_it_does_without() -> None:
+    reached = serving()
+    for source in reached:
+        assert not {top(name) for name in imports(source.tree, in_functions=False)} & NOT_IN_SERVING, source.path
+    assert {"inference.wsgi", "occupancy.model", "occupancy.reading"} <= {source.module for source in reached}
+    assert "occupancy.dataset" not in {source.module for source in reached}
+
+
+def test_the_image_has_of_the_hub_what_serving_loads() -> None:
+    dockerfile = (ROOT / "Dockerfile.inference").read_text("utf-8")
+    needed = {source.path for source in serving() if source.package == "occupancy"}
+    assert set(re.findall(r"occupancy/\w+\.py", dockerfile)) == needed | {"occupancy/__init__.py"}
 
 
 def test_only_entry_points_touch_the_environment() -> None:

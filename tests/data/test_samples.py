@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from occupancy import dataset
+from occupancy.mapping import load_mapping
 from occupancy.simulate import notice, simulate
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
@@ -33,7 +34,7 @@ def own_csv(frame: pd.DataFrame) -> str:
 
 def test_the_sample_is_read_by_its_mapping() -> None:
     expected = room()
-    read = dataset.read(SAMPLES / "own-room.csv", dataset.load_mapping(str(SAMPLES / "own-room.yaml")))
+    read = dataset.read(SAMPLES / "own-room.csv", load_mapping(str(SAMPLES / "own-room.yaml")))
     assert read.simulated
     assert read.quarantine == []
     assert read.timezone == "America/New_York"

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occupancy import dataset
-from occupancy.dataset import BadRow, Dataset, InvalidDataset, InvalidMapping, Mapping, MixedData, TooManyBadRows, read
-from occupancy.reading import NAMES, humidity_ratio
+from occupancy.dataset import BadRow, Dataset, InvalidDataset, MixedData, TooManyBadRows, read
+from occupancy.humidity import humidity_ratio
+from occupancy.mapping import ColumnMapping, load_mapping
+from occupancy.reading import NAMES
 
 HEADER = "date,Temperature,Humidity,Light,CO2,HumidityRatio,Occupancy"
 RATIO = humidity_ratio(21.5, 30)
@@ -73,9 +75,13 @@ def test_every_way_to_write_it_gives_the_same(write: Write, end: str, bom: str, 
     assert data.frame.equals(read(write([row(i) for i in range(4)])).frame)
 
 
-def test_without_a_humidity_ratio_it_is_computed(write: Write) -> None:
+def test_a_humidity_ratio_left_out_is_computed(write: Write) -> None:
     header = HEADER.replace("HumidityRatio", "other")
     assert read(write(rows(), header)).frame["HumidityRatio"].tolist() == [humidity_ratio(21.5, 30)] * 40
+    one_empty = read(write(rows(HumidityRatio=" ", Temperature="25")))
+    assert one_empty.quarantine == []
+    given = float(f"{RATIO:.8f}")
+    assert one_empty.frame["HumidityRatio"].tolist() == [given] * 10 + [humidity_ratio(25, 30)] + [given] * 29
 
 
 @pytest.mark.parametrize("step", [1, 60, 900])
@@ -90,7 +96,8 @@ def test_any_sampling_is_read(write: Write, step: int) -> None:
     ("changes", "reason"),
     [
         ({"CO2": ""}, "CO2 is missing"),
-        ({"HumidityRatio": " "}, "HumidityRatio is missing"),
+        ({"HumidityRatio": "?"}, "HumidityRatio is '?', not a number"),
+        ({"HumidityRatio": "", "Humidity": ""}, "Humidity is missing"),
         ({"Temperature": "warm"}, "Temperature is 'warm', not a number"),
         ({"Temperature": "21\x00"}, "Temperature is '21\\x00', not a number"),
         ({"Light": "x" * 99}, f"Light is '{'x' * 37}...', not a number"),
@@ -227,16 +234,12 @@ empty: [no, 0]
 """
 
 
-def mapping_file(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "own mapping.yaml"
-    path.write_text(text, "utf-8")
-    return str(path)
-
-
 def test_a_file_of_ones_own_is_read_through_a_mapping(tmp_path: Path, write: Write) -> None:
     own = ["2015-07-01T12:00,70.7,30,0,500,99,no", "2015-07-01T12:01-04:00,70.7,30,0,500,99,yes"]
     path = write(own, "time,temp_f,rh,lux,co2,Temperature,busy")  # their Temperature is none of ours
-    data = read(path, dataset.load_mapping(mapping_file(tmp_path, MAPPING)))
+    mapping = tmp_path / "own mapping.yaml"
+    mapping.write_text(MAPPING, "utf-8")
+    data = read(path, load_mapping(str(mapping)))
     assert data.quarantine == []
     assert data.values[0].tolist() == pytest.approx([21.5, 30, 0, 500, RATIO])
     assert data.label.tolist() == [0, 1]
@@ -245,14 +248,14 @@ def test_a_file_of_ones_own_is_read_through_a_mapping(tmp_path: Path, write: Wri
 
 
 def test_names_can_be_swapped(write: Write) -> None:
-    swapped = Mapping(columns={"Temperature": "Humidity", "Humidity": "Temperature"})
+    swapped = ColumnMapping(columns={"Temperature": "Humidity", "Humidity": "Temperature"})
     header = HEADER.replace("Temperature,Humidity", "Humidity,Temperature")
     assert read(write(rows(), header), swapped).frame["Temperature"].max() == 21.5
 
 
 def test_a_ratio_asked_for_must_be_there(write: Write) -> None:
     with pytest.raises(InvalidDataset, match="column hr is missing"):
-        read(write(rows()), Mapping(columns={"HumidityRatio": "hr"}))
+        read(write(rows()), ColumnMapping(columns={"HumidityRatio": "hr"}))
 
 
 def test_when_clocks_change_only_dates_with_an_offset_are_believed(write: Write) -> None:
@@ -266,41 +269,6 @@ def test_when_clocks_change_only_dates_with_an_offset_are_believed(write: Write)
     assert data.frame["date"].iloc[200:].diff().iloc[1:].unique().tolist() == [timedelta(minutes=10)]
     never = read(write([*many, lines[0].replace("2015-10-25 01", "2015-03-29 02")])).quarantine
     assert "(when clocks change, an offset is needed)" in never[0].reason
-
-
-def test_no_path_is_the_uci_files_own_mapping(tmp_path: Path) -> None:
-    assert dataset.load_mapping("") == dataset.load_mapping(mapping_file(tmp_path, "")) == Mapping()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("colums: {}", "Object contains unknown field `colums`; see the mapping example in data/README.md"),
-        ("columns: {Temp: t}", "columns names Temp, which is none of ours: date, Temperature, Humidity"),
-        ("columns: {CO2: x, Light: x}", "columns takes 'x' for two of ours; each needs a column of its own"),
-        ("columns: {CO2: Light}", "columns takes 'Light' for two of ours"),
-        ("columns: [CO2]", "Expected `object`, got `array` - at `$.columns`"),
-        ("temperature_unit: K", "Expected `str` matching regex '^(°C|°F|C|F)$' - at `$.temperature_unit`"),
-        ("occupied: yes", "Expected `array`, got `str` - at `$.occupied`"),
-        ("{occupied: [yes, no], empty: [no]}", "no stands both under occupied and under empty"),
-        ("timezone: Mars/Olympus", "'Mars/Olympus' is not a time zone: expected an IANA name such as Europe/Brussels"),
-        ("timezone: ../etc/passwd", "'../etc/passwd' is not a time zone"),
-        ("timezone: Europe", "'Europe' is not a time zone"),
-        ("a: [1\nb: }", "while parsing a flow sequence in"),
-        ("just a text", "Expected `object`, got `str`"),
-    ],
-)
-def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = mapping_file(tmp_path, text)
-    with pytest.raises(InvalidMapping) as caught:
-        dataset.load_mapping(path)
-    assert str(caught.value).startswith(f"{path}: {message}")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_mapping_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidMapping, match=r"none\.yaml: No such file or directory"):
-        dataset.load_mapping(str(tmp_path / "none.yaml"))
 
 
 # --- real and simulated

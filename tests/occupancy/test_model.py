@@ -43,7 +43,7 @@ CARD = Card(
     timezone="Europe/Brussels",
     simulated=True,
     seed=7,
-    hyperparameters={"max_depth": 2.0},
+    hyperparameters={"max_depth": 2, "eta": 0.3},
     search={"candidates": 1},
     data={"training": "0" * 64},
     reference="1" * 64,
@@ -103,10 +103,16 @@ def test_a_model_survives_the_round_trip(tmp_path: Path) -> None:
     path.write_bytes(RAW)
     loaded = model.load(path)
     assert loaded.card == CARD
+    assert [type(value) for value in loaded.card.hyperparameters.values()] == [int, float]
     assert loaded.sha256 == hashlib.sha256(RAW).hexdigest()
     assert loaded.version == loaded.sha256[:12]
     assert loaded.probability(READINGS).tolist() == BOOSTER.inplace_predict(READINGS).tolist()
     assert model.dump(loaded.booster, loaded.card) == RAW
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.0, 0), (0.4999, 0), (0.5, 1), (1.0, 1)])
+def test_a_label_is_occupied_from_the_threshold_on(probability: float, expected: int) -> None:
+    assert model.label(probability) == expected
 
 
 def test_the_shipped_model_loads() -> None:

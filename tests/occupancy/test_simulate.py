@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occupancy import dataset
-from occupancy.reading import DERIVED, FEATURES, NAMES, humidity_ratio
+from occupancy.humidity import humidity_ratio
+from occupancy.mapping import DATE, LABEL
+from occupancy.reading import DERIVED, FEATURES, NAMES
 from occupancy.simulate import PRECISION, Fault, main, notice, simulate, spoil, write
 
 
@@ -25,13 +27,13 @@ def month() -> pd.DataFrame:
 )
 def test_every_value_keeps_the_contract_at_any_season(seed: int, start: datetime.date, step: int) -> None:
     frame = simulate(3, seed, start, step)
-    assert list(frame.columns) == [dataset.DATE, *NAMES, dataset.LABEL]
+    assert list(frame.columns) == [DATE, *NAMES, LABEL]
     assert len(frame) == 3 * 86400 // step
     for feature in FEATURES:
         assert frame[feature.name].between(feature.low, feature.high).all(), feature.name
     assert frame.Temperature.between(10, 40).all()
-    assert frame[dataset.LABEL].isin([0, 1]).all()
-    assert frame[dataset.DATE].diff().dropna().eq(pd.Timedelta(seconds=step)).all()
+    assert frame[LABEL].isin([0, 1]).all()
+    assert frame[DATE].diff().dropna().eq(pd.Timedelta(seconds=step)).all()
 
 
 def test_the_room_resembles_the_real_one(month: pd.DataFrame) -> None:
