@@ -21,7 +21,8 @@ from sklearn.model_selection import LeaveOneGroupOut, RandomizedSearchCV
 
 from occupancy import settings
 from occupancy.reading import NAMES
-from training import pipeline, search, space
+from training import search, space
+from training.inputs import Inputs, prepare, read
 from training.settings import Settings as TrainingSettings
 
 
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
     """Measure and print the table."""
     chosen = settings.read(Settings, prog="benchmark training", argv=argv, environ={})
     training = settings.read(TrainingSettings, prog="training", argv=[], environ=os.environ)
-    inputs = pipeline.prepare(*pipeline.read(training), training.preprocessing)
+    inputs = prepare(*read(training), training.preprocessing)
     candidates = space.draw(space.load(training.search_space), chosen.candidates, training.seed)
     cores = joblib.cpu_count()
 
@@ -75,7 +76,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def sklearn_winner(
-    candidates: list[space.Candidate], inputs: pipeline.Inputs, seed: int, jobs: int, threads: int
+    candidates: list[space.Candidate], inputs: Inputs, seed: int, jobs: int, threads: int
 ) -> space.Candidate:
     """Search with RandomizedSearchCV and choose by our rule from its scores of each day."""
     fixed = {name: value for name, value in search.FIXED.items() if name != "nthread"}

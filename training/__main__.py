@@ -1,6 +1,6 @@
 """`python -m training`: trains a model and saves it with its companions.
 
-Exit status: 0 saved; 2 something given is wrong; 3 the gate refused the model; 143 ended by SIGTERM.
+Exit status: 0 saved; 2 something given is wrong; 3 the gate refused the model; 130 ended by SIGINT, 143 by SIGTERM.
 """
 
 import os
@@ -15,7 +15,7 @@ from training.gate import GateRefused
 from training.pipeline import train
 from training.settings import Settings
 
-BAD_INPUT, REFUSED, TERMINATED = 2, 3, 128 + signal.SIGTERM
+BAD_INPUT, REFUSED, INTERRUPTED, TERMINATED = 2, 3, 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 class Terminated(BaseException):
@@ -37,9 +37,10 @@ def main(argv: list[str]) -> int:
         return _fail(error, REFUSED)
     except InputError as error:
         return _fail(error, BAD_INPUT)
-    except (Terminated, KeyboardInterrupt):
+    except (Terminated, KeyboardInterrupt) as signalled:
         status = "terminated"
-        return _fail("ended by a signal; nothing was saved, the earlier set is whole", TERMINATED)
+        why = "ended by a signal; the current set in SAVE_PATH is whole"
+        return _fail(why, TERMINATED if isinstance(signalled, Terminated) else INTERRUPTED)
     finally:
         told.end(status)
     print(f"training: saved {saved} (the newest is also {chosen.save_path}/model.ubj, report.html, ...)")

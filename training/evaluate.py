@@ -1,15 +1,43 @@
-"""Evaluation: what the out-of-fold predictions say, by day, with the model beside the baselines."""
+"""Evaluation: what is predicted for rows not seen, and how good that is, with the model beside the baselines."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
+import xgboost
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from training.search import log_loss, standard_error
+from occupancy.preprocess import STEPS
+from training import baselines, search
+from training.baselines import BASELINES
+from training.inputs import Inputs
+from training.space import Candidate
 
 Array = np.ndarray[Any, Any]
 Band = tuple[float, float]
+
+
+def predict_held_out(winner: Candidate, folds: search.Folds, inputs: Inputs, seed: int) -> dict[str, Array]:
+    """Predict each day by what was fitted on the others, shape (rows,): the model first, then the baselines."""
+    model = np.empty(len(inputs.label))
+    for fold, day in enumerate(folds.days):
+        model[inputs.day == day] = search.out_of_fold(winner, folds, seed, fold)
+    return {
+        "model": model,
+        **{
+            name: baselines.out_of_fold(method, inputs.values, inputs.label, inputs.day)
+            for name, method in BASELINES.items()
+        },
+    }
+
+
+def predict_test(booster: xgboost.Booster, inputs: Inputs, preprocessing: str) -> dict[str, Array]:
+    """Predict the test file by what was fitted on all training data; only reported, never used to choose."""
+    new = STEPS[preprocessing](inputs.test.values)
+    return {
+        "model": np.asarray(booster.inplace_predict(new, validate_features=False)),
+        **{name: method(inputs.values, inputs.label, new) for name, method in BASELINES.items()},
+    }
 
 
 class Score(NamedTuple):
@@ -31,7 +59,7 @@ def score(label: Array, probability: Array, band: Band) -> Score:
     uncertain = (probability >= band[0]) & (probability <= band[1])
     return Score(
         rows=len(label),
-        log_loss=_round(log_loss(label, probability).mean()),
+        log_loss=_round(search.log_loss(label, probability).mean()),
         brier=_round(((probability - label) ** 2).mean()),
         accuracy=_round(1 - wrong.mean()),
         errors=int(wrong.sum()),
@@ -64,7 +92,7 @@ def paired_difference(loss: Array, other: Array, day: Array) -> Difference:
     sums = np.array([(loss - other)[day == d].sum() for d in days])
     rows = np.array([np.sum(day == d) for d in days])
     mean = float(sums.sum() / rows.sum())
-    error = standard_error(sums, rows)
+    error = search.standard_error(sums, rows)
     reach = float(stats.t.ppf(0.95, len(days) - 1)) * error
     return Difference(_round(mean), _round(error), _round(mean - reach), _round(mean + reach))
 

@@ -9,7 +9,7 @@ Each set lives in a folder named by the model's version and never changes. `curr
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class UnwritableSavePath(InputError):
     """SAVE_PATH can't be written, or holds something there that training did not write."""
 
 
-def check(folder: Path, names: Mapping[str, object] | list[str]) -> None:
+def check(folder: Path, names: Iterable[str]) -> None:
     """Try, before the work begins, everything that saving needs: a folder, a file, a link, a rename."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from training import evaluate
+from occupancy import dataset
+from training import evaluate, search
+from training.baselines import BASELINES
+from training.inputs import Inputs, prepare
 
 DAY = np.array(["a"] * 4 + ["b"] * 4)
 LABEL = np.array([1, 0, 1, 0, 1, 1, 0, 0])
@@ -55,3 +60,19 @@ def test_calibration_bins() -> None:
     bins = evaluate.calibration(LABEL, PROBABILITY, bins=2)
     assert [(b.rows, b.observed) for b in bins] == [(5, 0.4), (3, pytest.approx(2 / 3, abs=1e-6))]
     assert evaluate.calibration(np.array([1]), np.array([1.0]))[0].predicted == 1.0
+
+
+def test_a_day_is_predicted_without_its_own_labels(room: tuple[Path, Path]) -> None:
+    inputs = prepare(dataset.read(room[0]), dataset.read(room[1]), "identity")
+    day = inputs.day == inputs.day[2000]
+    flipped = Inputs(**{**vars(inputs), "label": np.where(day, 1 - inputs.label, inputs.label)})
+
+    def predict(given: Inputs) -> dict[str, np.ndarray]:
+        folds = search.fold_by_day(given.values, given.label, given.day)
+        return evaluate.predict_held_out({"max_depth": 1, "n_estimators": 5}, folds, given, seed=0)
+
+    honest, other = predict(inputs), predict(flipped)
+    assert list(honest) == ["model", *BASELINES]
+    for name, probability in honest.items():
+        assert probability[day].tolist() == other[name][day].tolist()
+        assert probability[~day].tolist() != other[name][~day].tolist()

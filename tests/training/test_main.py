@@ -58,7 +58,10 @@ def test_an_unknown_flag_is_status_2() -> None:
     assert "did you mean --seed?" in done.stderr
 
 
-def test_sigterm_ends_with_its_own_status_and_the_earlier_set_whole(room: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_with_its_own_status_and_the_earlier_set_whole(
+    room: tuple[Path, Path], tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
     data = {"TRAINING_DATA": str(room[0]), "TEST_DATA": str(room[1]), "SAVE_PATH": str(tmp_path)}
     assert run("--candidates", "4", **data).returncode == 0
     before = (tmp_path / "current").readlink()
@@ -70,10 +73,10 @@ def test_sigterm_ends_with_its_own_status_and_the_earlier_set_whole(room: tuple[
     )
     while (tmp_path / "runs.jsonl").read_text().count('"start"') < 2:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "ended by a signal; nothing was saved, the earlier set is whole" in errors
+    assert process.returncode == status
+    assert "ended by a signal; the current set in SAVE_PATH is whole" in errors
     assert (tmp_path / "current").readlink() == before
     assert (tmp_path / "model.ubj").stat().st_size > 0
     assert not list(tmp_path.glob(".new-*"))

@@ -1,3 +1,4 @@
+import itertools
 import os
 from pathlib import Path
 
@@ -41,36 +42,40 @@ def test_a_damaged_set_is_mended_by_saving_it_again(tmp_path: Path) -> None:
     assert newest(tmp_path) == files("1")
 
 
-@pytest.mark.parametrize("survived", range(40))
-def test_a_crash_at_any_moment_leaves_a_whole_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int
-) -> None:
-    save.save(tmp_path, "aaa", files("1"))
-    calls = 0
+def crashes(monkeypatch: pytest.MonkeyPatch, folder: Path, survived: int) -> bool:
+    """Save a second set and crash after so many steps; tell whether the save was long enough to crash."""
+    steps = 0
+    with monkeypatch.context() as patch:
+        for name in ("replace", "symlink_to", "mkdir", "open", "chmod"):
+            original = getattr(Path, name)
 
-    def crash(_event: str, _arguments: tuple[object, ...]) -> None:
-        nonlocal calls
-        calls += 1
-        if calls > survived:
-            raise KeyboardInterrupt
+            def watched(self: Path, *arguments: object, _original: object = original, **options: object) -> object:
+                nonlocal steps
+                steps += 1
+                if steps > survived:
+                    raise KeyboardInterrupt
+                return _original(self, *arguments, **options)  # type: ignore[operator]
 
-    for name in ("replace", "symlink_to", "mkdir", "open", "chmod"):
-        original = getattr(Path, name)
+            patch.setattr(Path, name, watched)
+        try:
+            save.save(folder, "bbb", files("2"))
+        except KeyboardInterrupt:
+            return True
+    return False
 
-        def watched(self: Path, *arguments: object, _original: object = original, **options: object) -> object:
-            crash("", arguments)
-            return _original(self, *arguments, **options)  # type: ignore[operator]
 
-        monkeypatch.setattr(Path, name, watched)
-    crashed = False
-    try:
-        save.save(tmp_path, "bbb", files("2"))
-    except KeyboardInterrupt:
-        crashed = True
-    monkeypatch.undo()
-    assert newest(tmp_path) in ([files("1"), files("2")] if crashed else [files("2")])
-    save.save(tmp_path, "bbb", files("2"))
-    assert newest(tmp_path) == files("2")
+def test_a_crash_at_any_moment_leaves_a_whole_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for survived in itertools.count():
+        folder = tmp_path / str(survived)
+        folder.mkdir()
+        save.save(folder, "aaa", files("1"))
+        crashed = crashes(monkeypatch, folder, survived)
+        assert newest(folder) in ([files("1"), files("2")] if crashed else [files("2")])
+        save.save(folder, "bbb", files("2"))
+        assert newest(folder) == files("2")
+        if not crashed:
+            break
+    assert survived >= 10  # as many crashes
 
 
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occupancy import dataset
+from occupancy.preprocess import STEPS, Values
+from training.inputs import TooFewDays, WrongShape, default_file, prepare, read
+from training.settings import Settings
+
+IDENTITY = "identity"
+
+
+def test_what_training_works_on_keeps_the_rows_in_order(room: tuple[Path, Path]) -> None:
+    training, test = (dataset.read(path) for path in room)
+    inputs = prepare(training, test, IDENTITY)
+    assert inputs.simulated
+    assert inputs.values.tolist() == training.values.tolist()
+    assert inputs.label.tolist() == training.label.tolist()
+    assert inputs.day.tolist() == training.day.tolist()
+    assert inputs.quarantine == [*training.quarantine, *test.quarantine]
+
+
+def test_real_and_simulated_data_do_not_mix(room: tuple[Path, Path], tmp_path: Path) -> None:
+    real = tmp_path / "datatest.txt"
+    real.write_text("".join(room[1].read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(dataset.MixedData, match="make data"):
+        prepare(dataset.read(room[0]), dataset.read(real), IDENTITY)
+
+
+def test_too_few_days_and_days_of_one_class_are_refused(room: tuple[Path, Path], tmp_path: Path) -> None:
+    lines = room[0].read_text().splitlines(keepends=True)
+    short = tmp_path / "short.csv"
+    short.write_text("".join(lines[: 2 + 2 * 1440]))
+    with pytest.raises(TooFewDays, match=r"short.csv has 2 dates: whole days are held out, so at least 3"):
+        prepare(dataset.read(short), dataset.read(room[1]), IDENTITY)
+    one_day = tmp_path / "one-day.csv"
+    emptied = [line.rstrip()[:-1] + "0\n" if i > 1441 else line for i, line in enumerate(lines)]
+    one_day.write_text("".join(emptied))
+    with pytest.raises(TooFewDays, match="without 2015-02-02 only one class is left"):
+        prepare(dataset.read(one_day), dataset.read(room[1]), IDENTITY)
+
+
+def test_too_many_bad_rows_are_kept_where_a_person_finds_them(room: tuple[Path, Path], tmp_path: Path) -> None:
+    lines = room[0].read_text().splitlines(keepends=True)
+    bad = tmp_path / "bad.csv"
+    bad.write_text("".join(line.replace(",", ",x", 2) if i % 10 == 5 else line for i, line in enumerate(lines)))
+    (tmp_path / "out").mkdir()
+    given = Settings(training_data=str(bad), test_data=str(room[1]), save_path=str(tmp_path / "out"))
+    with pytest.raises(dataset.InvalidDataset, match=r"refused/quarantine\.csv"):
+        read(given)
+    kept = (tmp_path / "out" / "refused" / "quarantine.csv").read_text().splitlines()
+    assert len(kept) > len(lines) // 20
+    assert "bad.csv,6," in kept[1]
+
+
+def test_data_home_offers_the_real_file_before_the_simulated_one(tmp_path: Path) -> None:
+    assert default_file(tmp_path, "datatest.txt").name == "datatest.txt"
+    (tmp_path / "simulated-datatest.txt").touch()
+    assert default_file(tmp_path, "datatest.txt").name == "simulated-datatest.txt"
+    (tmp_path / "datatest.txt").touch()
+    assert default_file(tmp_path, "datatest.txt").name == "datatest.txt"
+
+
+def one_more_sensor(values: Values) -> Values:
+    return np.column_stack([values, values[:, 0]])
+
+
+def every_other_reading(values: Values) -> Values:
+    return values[::2]
+
+
+@pytest.mark.parametrize("step", [one_more_sensor, every_other_reading])
+def test_a_step_that_changes_the_shape_is_refused(
+    room: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, step: object
+) -> None:
+    monkeypatch.setitem(STEPS, "reshape", step)
+    training, test = (dataset.read(path) for path in room)
+    with pytest.raises(WrongShape, match=r"PREPROCESSING=reshape turns values of shape \(7200, 5\) into \("):
+        prepare(training, test, "reshape")
