@@ -12,7 +12,7 @@ from inference.prediction_log import PredictionLog
 from inference.problems import Problem
 from inference.settings import Settings
 from occupancy import __version__, record
-from occupancy.model import Model
+from occupancy.model import Model, label
 from occupancy.reading import Batch, InvalidReading, Reading, decode, values
 
 
@@ -52,7 +52,6 @@ class Service:
         for reading, when, numbers, probability in zip(
             batch.readings, batch.times, ordered, probabilities, strict=True
         ):
-            label, answer = int(probability >= 0.5), self.model.answer(probability)
             fields = record.prediction(
                 self._boot,
                 request,
@@ -61,8 +60,8 @@ class Service:
                 reading_time=when,
                 values=numbers,
                 probability=probability,
-                label=label,
-                answer=answer,
+                label=label(probability),
+                answer=self.model.answer(probability),
             )
             self._log.write(fields)
             answers.append(self._say(fields, reading))

@@ -21,10 +21,8 @@ import pandas as pd
 
 from occupancy.errors import InputError
 from occupancy.humidity import humidity_ratio
-from occupancy.mapping import COLUMNS, DATE, LABEL, ColumnMapping, load_mapping, zone
+from occupancy.mapping import COLUMNS, DATE, LABEL, ColumnMapping, zone
 from occupancy.reading import DERIVED, FEATURES, NAMES, Feature
-
-__all__ = ["DATE", "LABEL", "load_mapping"]  # of occupancy.mapping's, what is asked for here
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -33,9 +33,24 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     CO2: Annotated[float, _sensor(200, 40_000, "ppm", "carbon dioxide")]
     HumidityRatio: Annotated[float, _sensor(0, 0.2, "kg/kg", "kg of water vapour per kg of dry air")] | None = None
     """Derived, no sensor measures it: where it is left out it is computed from Temperature and Humidity."""
-    date: Annotated[str, Meta(max_length=40, pattern=_PRINTABLE, description="event time, ISO 8601")] | None = None
-    room: Annotated[Text, Meta(description="which room this is")] | None = None
-    id: Annotated[Text, Meta(description="the client's own name for this reading")] | None = None
+    date: (
+        Annotated[
+            str,
+            Meta(
+                max_length=40,
+                pattern=_PRINTABLE,
+                description="event time, ISO 8601; without an offset it is the room's local time",
+            ),
+        ]
+        | None
+    ) = None
+    room: Annotated[Text, Meta(description="which room this is, up to 64 characters")] | None = None
+    id: (
+        Annotated[
+            Text, Meta(description="your own name for the reading, up to 64 characters; comes back as `reading_id`")
+        ]
+        | None
+    ) = None
 
 
 class Feature(NamedTuple):

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from msgspec import Meta
 
-from occupancy.dataset import DATE, LABEL, Dataset
+from occupancy.dataset import Dataset
 from occupancy.errors import InputError
+from occupancy.mapping import DATE, LABEL
 from occupancy.reading import NAMES
 
 FORMAT = 1

@@ -7,6 +7,7 @@ import xgboost
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from occupancy.model import THRESHOLD
 from occupancy.preprocess import STEPS
 from training import baselines, search
 from training.baselines import BASELINES
@@ -55,7 +56,7 @@ class Score(NamedTuple):
 
 def score(label: Array, probability: Array, band: Band) -> Score:
     """Score predictions; label and probability of shape (rows,)."""
-    wrong = (probability >= 0.5) != (label == 1)
+    wrong = (probability >= THRESHOLD) != (label == 1)
     uncertain = (probability >= band[0]) & (probability <= band[1])
     return Score(
         rows=len(label),

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from occupancy.errors import InputError
+from occupancy.model import THRESHOLD
 from training.evaluate import Difference, paired_difference
 from training.search import log_loss
 
@@ -44,7 +45,7 @@ def decide(label: Array, day: Array, model: Array, baselines: dict[str, Array], 
     """Compare the model's out-of-fold predictions with the best baseline's; shapes (rows,)."""
 
     def errors(label: Array, probability: Array) -> Array:
-        wrong: Array = (probability >= 0.5) != (label == 1)
+        wrong: Array = (probability >= THRESHOLD) != (label == 1)
         return wrong.astype(float)
 
     checks = []

@@ -9,6 +9,7 @@ import numpy as np
 from occupancy import dataset
 from occupancy.dataset import BadRow, Dataset
 from occupancy.errors import InputError
+from occupancy.mapping import load_mapping
 from occupancy.preprocess import STEPS
 from training import save
 from training.settings import Settings
@@ -48,11 +49,11 @@ class Inputs:
 
 def read(settings: Settings) -> tuple[Dataset, Dataset]:
     """Read training and test data; where none is named, what DATA_HOME holds, the real files before simulated ones."""
-    mapping = dataset.load_mapping(settings.data_mapping)
+    mapping = load_mapping(settings.data_mapping)
     home = Path(settings.data_home)
     paths = (
-        settings.training_data or default_file(home, "datatraining.txt"),
-        settings.test_data or default_file(home, "datatest.txt"),
+        settings.training_data or default_file(home, dataset.TRAINING),
+        settings.test_data or default_file(home, dataset.TEST),
     )
     try:
         training, test = (dataset.read(path, mapping) for path in paths)
@@ -66,7 +67,7 @@ def read(settings: Settings) -> tuple[Dataset, Dataset]:
 
 def default_file(home: Path, name: str) -> Path:
     """Name the real file in `home`, or the simulated one where there is no real one."""
-    simulated = home / f"simulated-{name}"
+    simulated = home / f"{dataset.SIMULATED_PREFIX}{name}"
     return simulated if simulated.exists() and not (home / name).exists() else home / name
 
 

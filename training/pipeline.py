@@ -9,14 +9,12 @@ from occupancy import dataset, model, reference
 from occupancy.progress import Progress
 from training import evaluate, gate, report, save, search, space
 from training.baselines import BASELINES
-from training.card import describe, golden
-from training.inputs import UnknownStep, prepare, read
+from training.card import describe
+from training.inputs import prepare, read
 from training.settings import Settings, band
 from training.trackers import Trackers
 
-__all__ = ["UnknownStep", "describe", "golden", "prepare", "read", "train"]  # for notebooks and tests of a new step
-
-SET = ["model.ubj", "reference.json", "report.json", "report.html", "quarantine.csv"]
+SET = [model.FILE, "reference.json", "report.json", "report.html", "quarantine.csv"]
 EXPECTED_SHARE = 0.4  # of all fits: most candidates stop early
 
 
@@ -50,7 +48,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
         raise gate.GateRefused(decision, f"{kept}/report.html")
     binary = model.dump(booster, describe(result, files["reference.json"]))
     version = model.parse(binary, "the new model").version
-    saved = save.save(folder, version, {"model.ubj": binary, **files})
+    saved = save.save(folder, version, {model.FILE: binary, **files})
     for name in SET:
         trackers.artifact(saved / name)
     return saved, inputs.simulated

@@ -11,7 +11,8 @@ import pandas as pd
 import xgboost
 
 from occupancy import __version__
-from occupancy.dataset import DATE, SIMULATED
+from occupancy.dataset import SIMULATED
+from occupancy.mapping import DATE
 from occupancy.preprocess import STEPS
 from occupancy.reading import FEATURES
 from occupancy.report import Chart, Section, Table, Text, render

@@ -25,7 +25,7 @@ from inference.prediction_log import PredictionLog
 from inference.settings import SHIPPED_MODEL, Settings
 from occupancy import model as model_file
 from occupancy import simulate
-from occupancy.dataset import LABEL
+from occupancy.mapping import LABEL
 from occupancy.model import Card, Golden, Model, UnusableModel
 from occupancy.reading import NAMES
 

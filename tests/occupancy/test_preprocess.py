@@ -8,7 +8,8 @@ import xgboost
 from occupancy import dataset, model, simulate
 from occupancy.model import OtherContract
 from occupancy.preprocess import STEPS, Values, identity
-from training.pipeline import UnknownStep, golden, prepare
+from training.card import golden
+from training.inputs import UnknownStep, prepare
 
 SHIPPED = Path(__file__).parents[2] / "inference/model/model.ubj"
 
