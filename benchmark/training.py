@@ -20,6 +20,7 @@ from sklearn.metrics import make_scorer
 from sklearn.model_selection import LeaveOneGroupOut, RandomizedSearchCV
 
 from occupancy import settings
+from occupancy.progress import Progress
 from occupancy.reading import NAMES
 from training import search, space
 from training.inputs import Inputs, prepare, read
@@ -49,19 +50,22 @@ def main(argv: list[str]) -> int:
         return sklearn_winner(candidates, inputs, training.seed, jobs, threads)
 
     splits = sorted({(1, cores), (cores, 1)})
-    trial = {split: timed(partial(theirs, *split))[0] for split in splits}
-    fastest = min(trial, key=lambda split: trial[split])
-    rounds = [(timed(ours), timed(partial(theirs, *fastest))) for _ in range(chosen.repeat)]
-    ratios = sorted(there[0] / here[0] for here, there in rounds)
-    same = all(here[1] == there[1] for here, there in rounds)
     print(
         f"{len(candidates)} candidates, {len(set(inputs.day))} days held out, {len(inputs.label)} rows, {cores} cores"
     )
-    for (jobs, threads), seconds in trial.items():
-        print(
-            f"scikit-learn, n_jobs={jobs} nthread={threads}: {seconds:.1f} s"
-            + (" (fastest)" if (jobs, threads) == fastest else "")
-        )
+    trial = {}
+    for jobs, threads in splits:
+        trial[jobs, threads] = timed(partial(theirs, jobs, threads))[0]
+        print(f"scikit-learn, n_jobs={jobs} nthread={threads}: {trial[jobs, threads]:.1f} s", flush=True)
+    fastest = min(trial, key=lambda split: trial[split])
+    print(f"scikit-learn is fastest at n_jobs={fastest[0]} nthread={fastest[1]}", flush=True)
+    rounds = []
+    with Progress("rounds", chosen.repeat, "rounds") as progress:
+        for _ in range(chosen.repeat):
+            rounds.append((timed(ours), timed(partial(theirs, *fastest))))
+            progress.advance()
+    ratios = sorted(there[0] / here[0] for here, there in rounds)
+    same = all(here[1] == there[1] for here, there in rounds)
     print(f"ours: {statistics.median(here[0] for here, _ in rounds):.1f} s")
     print(f"ratio scikit-learn / ours: {statistics.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
     print(f"the same winner: {same}")

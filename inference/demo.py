@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     folder = Path(argv[0])
     log = folder / "predictions.jsonl"
     with serving(folder / "model.ubj", log) as url:
-        print(f"\nthe service is up; POST {url}/predict\n")
+        print(f"\nthe service is up at {url} while this runs\n")
         for scene, reading in SCENES.items():
             print(f"  {scene + ':':26} {_say(post(url, reading))}")
         print("\none of these requests, and its answer:\n")

@@ -49,14 +49,14 @@ class Inputs:
 
 def read(settings: Settings) -> tuple[Dataset, Dataset]:
     """Read training and test data; where none is named, what DATA_HOME holds, the real files before simulated ones."""
-    mapping = load_mapping(settings.data_mapping)
-    home = Path(settings.data_home)
-    paths = (
-        settings.training_data or default_file(home, dataset.TRAINING),
-        settings.test_data or default_file(home, dataset.TEST),
-    )
+    mapping, home = load_mapping(settings.data_mapping), Path(settings.data_home)
+
+    def one(named: str, name: str) -> Dataset:
+        """Read the file that the user named, as the mapping says, or the data set's own in `home`."""
+        return dataset.read(named, mapping) if named else dataset.read(default_file(home, name))
+
     try:
-        training, test = (dataset.read(path, mapping) for path in paths)
+        training, test = one(settings.training_data, dataset.TRAINING), one(settings.test_data, dataset.TEST)
     except dataset.TooManyBadRows as error:
         kept = save.keep_refused(
             Path(settings.save_path), {"quarantine.csv": dataset.quarantine_csv(error.quarantine).encode()}

@@ -11,7 +11,7 @@ from training import evaluate, gate, report, save, search, space
 from training.baselines import BASELINES
 from training.card import describe
 from training.inputs import prepare, read
-from training.settings import Settings, band
+from training.settings import Settings, band, check_created
 from training.trackers import Trackers
 
 SET = [model.FILE, "reference.json", "report.json", "report.html", "quarantine.csv"]
@@ -23,6 +23,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     folder = Path(settings.save_path)
     save.check(folder, SET)
     uncertain = band(settings.band)
+    check_created(settings.created)
     trackers.start(msgspec.to_builtins(settings))
     candidates = space.draw(space.load(settings.search_space), settings.candidates, settings.seed)
     inputs = prepare(*read(settings), settings.preprocessing)

@@ -1,5 +1,6 @@
 """Training's settings: one table, read from the environment and the command line."""
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -20,7 +21,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="seed of everything random")] = 0
     data_home: Annotated[str, Meta(description="folder that `make data` fills")] = "data/original"
-    data_mapping: Annotated[str, Meta(description="YAML file that explains your own CSV; empty: UCI's format")] = ""
+    data_mapping: Annotated[
+        str, Meta(description="YAML file that explains the files you name; empty: UCI's format")
+    ] = ""
     search_space: Annotated[str, Meta(description="YAML file of the search space; empty: the package's")] = ""
     candidates: Annotated[int, Meta(ge=1, le=100_000, description="how many candidates the search draws")] = 80
     preprocessing: Annotated[str, Meta(description="step between the readings and the model")] = "identity"
@@ -32,6 +35,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="creation time to write into the model, ISO 8601; an input, not a clock")
     ] = ""
     revision: Annotated[str, Meta(description="source revision to write into the model")] = ""
+
+
+class InvalidCreated(InputError):
+    """CREATED is not a time."""
+
+
+def check_created(text: str) -> None:
+    """Check a creation time, which may be empty; raises InvalidCreated."""
+    try:
+        datetime.fromisoformat(text or "2026-01-31")
+    except ValueError:
+        raise InvalidCreated(f"CREATED={text}: expected ISO 8601, such as 2026-01-31T12:00:00+00:00") from None
 
 
 class InvalidBand(InputError):

@@ -90,6 +90,8 @@ def build(files: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathF
                 path.chmod(path.stat().st_mode & 0o700)
             command = ["make", "-C", str(context), "images", f"IMAGE_TAG={tag}", f"REVISION={REVISION}"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+            if "buildx component is missing" in done.stderr:
+                pytest.skip("this Docker client can't build with BuildKit: install its buildx plugin")
             assert done.returncode == 0, done.stderr
             built.append(tag)
         return tag

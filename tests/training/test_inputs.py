@@ -78,3 +78,13 @@ def test_a_step_that_changes_the_shape_is_refused(
     training, test = (dataset.read(path) for path in room)
     with pytest.raises(WrongShape, match=r"PREPROCESSING=reshape turns values of shape \(7200, 5\) into \("):
         prepare(training, test, "reshape")
+
+
+def test_the_mapping_speaks_of_the_named_files_alone(room: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "simulated-datatest.txt").write_bytes(room[1].read_bytes())
+    given = Settings(
+        training_data="data/samples/own-room.csv", data_mapping="data/samples/own-room.yaml", data_home=str(tmp_path)
+    )
+    training, test = read(given)
+    assert training.timezone == "America/New_York"
+    assert test.timezone == "Europe/Brussels"

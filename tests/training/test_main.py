@@ -39,6 +39,7 @@ def test_variables_and_flags_and_one_line_about_the_result(room: tuple[Path, Pat
         ({"TRAINING_DATA": "nowhere.txt"}, "training: nowhere.txt: No such file or directory; `make data`"),
         ({"SEARCH_SPACE": "nowhere.yaml"}, "training: nowhere.yaml: "),
         ({"TRACKERS": "wandb"}, "training: TRACKERS=wandb: 'wandb' is not a tracker"),
+        ({"CREATED": "yesterday"}, "training: CREATED=yesterday: expected ISO 8601"),
         ({"BAND": "high"}, "training: BAND=high: expected two probabilities"),
         ({"DATA_MAPPING": "nowhere.yaml"}, "training: nowhere.yaml: No such file"),
     ],

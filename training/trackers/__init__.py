@@ -80,6 +80,7 @@ def load(names: str, save_path: str) -> Trackers:
             found[name] = importlib.import_module(f"training.trackers.{name}").Tracker(Path(save_path))
         except ImportError as error:
             raise UnknownTracker(
-                f"TRACKERS={names}: {name} needs a package that is not installed: {error.name}"
+                f"TRACKERS={names}: {name} needs a package that is not installed: {error.name}; "
+                f"`make {name}` installs it in .venv-{name}"
             ) from None
     return Trackers(found)
