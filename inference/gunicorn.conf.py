@@ -28,6 +28,7 @@ logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
 
 
 def when_ready(server: Any) -> None:
-    """Bound each wait for a client's next bytes: one that fell silent in a request would keep its thread for ever."""
+    """Bound each wait for a client: one that falls silent, or reads no answer, would keep its thread for ever."""
     for listener in server.LISTENERS:  # accepted sockets inherit it
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED_SECONDS, 0))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STALLED_SECONDS, 0))

@@ -39,6 +39,8 @@ def logistic_regression(values: Array, label: Array, new: Array) -> Array:
 
 def discriminant_analysis(values: Array, label: Array, new: Array) -> Array:
     """Fit scikit-learn's linear discriminant analysis."""
+    if not values.std(axis=0).any():  # all sensors constant: there is nothing to discriminate by
+        return majority(values, label, new)
     model = make_pipeline(StandardScaler(), LinearDiscriminantAnalysis()).fit(values.astype(float), label)
     return np.asarray(model.predict_proba(new.astype(float))[:, 1])
 

@@ -164,7 +164,10 @@ def _over_time(result: Result) -> Section:
     return Section(
         "Probability against the truth",
         [
-            Text("Each day is predicted by a model that was trained on the other days."),
+            Text(
+                "Each day is predicted by a model that was trained on the other days. The candidate itself was chosen by "
+                "these same days, so the figures are somewhat better than a new day's."
+            ),
             Chart(
                 charts.over_time(rows, result.band),
                 f"Probability of occupied ({CHART_MINUTES}-minute means). Grey: the room was occupied. "

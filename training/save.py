@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from occupancy import model
 from occupancy.errors import InputError
 
 CURRENT = "current"
+REFERENCE = "reference.json"
 
 
 class UnwritableSavePath(InputError):
@@ -24,17 +26,12 @@ class UnwritableSavePath(InputError):
 
 def check(folder: Path, names: Iterable[str]) -> None:
     """Try, before the work begins, everything that saving needs: a folder, a file, a link, a rename."""
-    try:
+    with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _scratch(folder) as scratch:
             (scratch / "file").write_bytes(b"x")
             (scratch / "link").symlink_to("file")
             (scratch / "link").replace(scratch / "renamed")
-    except OSError as error:
-        raise UnwritableSavePath(
-            f"SAVE_PATH={folder} can't be written: {error.strerror}; name a folder of your own, or mend "
-            f"its permissions (this runs as uid {os.getuid()})"
-        ) from None
     for name in [*names, CURRENT]:
         if (folder / name).exists() and not (folder / name).is_symlink():
             raise UnwritableSavePath(
@@ -48,7 +45,7 @@ def save(folder: Path, version: str, files: Mapping[str, bytes]) -> Path:
     A crash at any moment leaves the earlier set whole and current.
     """
     target = folder / version
-    with _scratch(folder) as scratch:
+    with _explained(folder), _scratch(folder) as scratch:
         new = scratch / version
         new.mkdir()
         for name, content in files.items():
@@ -69,16 +66,31 @@ def save(folder: Path, version: str, files: Mapping[str, bytes]) -> Path:
 def keep_refused(folder: Path, files: Mapping[str, bytes]) -> Path:
     """Write what explains a refusal into SAVE_PATH/refused, beside the sets and none of them; gives that folder."""
     target = folder / "refused"
-    target.mkdir(exist_ok=True)
-    for name, content in files.items():
-        _write(target / name, content)
+    with _explained(folder):
+        target.mkdir(exist_ok=True)
+        for name, content in files.items():
+            _write(target / name, content)
     return target
 
 
 def _whole(target: Path, files: Mapping[str, bytes]) -> bool:
-    """Tell whether the same model was saved before, with all its companions; then there is nothing to write."""
-    binary = target / "model.ubj"
-    return all((target / name).is_file() for name in files) and binary.read_bytes() == files["model.ubj"]
+    """Tell whether the same model was saved before and its set is undamaged; then there is nothing to write."""
+    if not all((target / name).is_file() and (target / name).stat().st_size for name in files):
+        return False
+    follow = [name for name in files if name in (model.FILE, REFERENCE)]  # the reports also tell of paths and times
+    return all((target / name).read_bytes() == files[name] for name in follow)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses (permission, a full disk) into a line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableSavePath(
+            f"SAVE_PATH={folder} can't be written: {error.strerror}; name a folder of your own with room in it, or mend "
+            f"its permissions (this runs as uid {os.getuid()})"
+        ) from None
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def load(path: str = "") -> dict[str, Any]:
         written = yaml.safe_load(file.read_text("utf-8"))
     except OSError as error:
         raise InvalidSpace(f"{file}: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidSpace(f"{file}: {' '.join(str(error).split())}") from None
     if not isinstance(written, dict) or not written:
         raise InvalidSpace(

@@ -365,7 +365,7 @@ def test_sigterm_ends_it_and_the_earlier_set_is_whole(training: str, trained: Pa
     with started("--volume", f"{out}:/src/out", "--env", "CANDIDATES=5000", "--env", "SEED=1", training) as container:
         until(lambda: "search" in docker("logs", container).stderr, container)
         assert stop(container) == 143
-        assert "the earlier set is whole" in docker("logs", container).stderr
+        assert "the current set in SAVE_PATH is whole" in docker("logs", container).stderr
     assert {
         path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != "runs.jsonl"
     } == before

@@ -1,3 +1,4 @@
+import errno
 import itertools
 import os
 from pathlib import Path
@@ -35,9 +36,12 @@ def test_going_back_to_an_earlier_model_makes_it_the_newest_again(tmp_path: Path
     assert newest(tmp_path) == files("1")
 
 
-def test_a_damaged_set_is_mended_by_saving_it_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "damage"), [("report.json", None), ("report.json", ""), ("model.ubj", "x")])
+def test_a_damaged_set_is_mended_by_saving_it_again(tmp_path: Path, name: str, damage: str | None) -> None:
     save.save(tmp_path, "aaa", files("1"))
-    (tmp_path / "aaa" / "report.json").unlink()
+    (tmp_path / "aaa" / name).unlink()
+    if damage is not None:
+        (tmp_path / "aaa" / name).write_text(damage)
     save.save(tmp_path, "aaa", files("1"))
     assert newest(tmp_path) == files("1")
 
@@ -108,3 +112,15 @@ def test_a_file_of_somebody_else_is_never_overwritten(tmp_path: Path) -> None:
 def test_refused_files_stand_apart(tmp_path: Path) -> None:
     assert save.keep_refused(tmp_path, {"report.html": b"x"}) == tmp_path / "refused"
     assert not (tmp_path / "current").exists()
+
+
+def test_a_full_disk_is_a_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save.save(tmp_path, "aaa", files("1"))
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(save.UnwritableSavePath, match="can't be written: No space left on device"):
+        save.save(tmp_path, "bbb", files("2"))
+    assert newest(tmp_path) == files("1")

@@ -60,6 +60,8 @@ OK = "n_estimators: {choice: [10]}\nmax_depth: "
         ("", "expected parameters"),
         ("- 1", "expected parameters"),
         ("max_depth: [", "space.yaml: "),
+        (OK + "{choice: [1]}\ngamma: 2015-99-99", "month must be in 1..12"),
+        ("[" * 3000, "space.yaml: "),
     ],
 )
 def test_a_wrong_space_names_the_key(tmp_path: Path, text: str, message: str) -> None:
