@@ -17,6 +17,7 @@ from occupancy.mapping import DATE, LABEL
 from occupancy.reading import NAMES
 
 FORMAT = 1
+FILE = "reference.json"
 HALF_HOURS = 48
 LEVEL_MINUTES = 60
 

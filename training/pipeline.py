@@ -14,7 +14,7 @@ from training.inputs import prepare, read
 from training.settings import Settings, band, check_created
 from training.trackers import Trackers
 
-SET = [model.FILE, "reference.json", "report.json", "report.html", "quarantine.csv"]
+SET = [model.FILE, reference.FILE, "report.json", "report.html", "quarantine.csv"]
 EXPECTED_SHARE = 0.4  # of all fits: most candidates stop early
 
 
@@ -47,7 +47,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     if not decision.passed and not decision.overridden:
         kept = save.keep_refused(folder, {name: files[name] for name in ("report.json", "report.html")})
         raise gate.GateRefused(decision, f"{kept}/report.html")
-    binary = model.dump(booster, describe(result, files["reference.json"]))
+    binary = model.dump(booster, describe(result, files[reference.FILE]))
     version = model.parse(binary, "the new model").version
     saved = save.save(folder, version, {model.FILE: binary, **files})
     for name in SET:
@@ -58,7 +58,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
 def companions(result: report.Result) -> dict[str, bytes]:
     """Make the files that travel with the model, by name."""
     return {
-        "reference.json": reference.dump(reference.compute(result.inputs.training)),
+        reference.FILE: reference.dump(reference.compute(result.inputs.training)),
         "report.json": report.as_json(result),
         "report.html": report.as_html(result).encode(),
         "quarantine.csv": dataset.quarantine_csv(result.inputs.quarantine).encode(),

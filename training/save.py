@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from occupancy import model
+from occupancy import model, reference
 from occupancy.errors import InputError
 
 CURRENT = "current"
-REFERENCE = "reference.json"
 
 
 class UnwritableSavePath(InputError):
@@ -46,13 +45,13 @@ def save(folder: Path, version: str, files: Mapping[str, bytes]) -> Path:
     """
     target = folder / version
     with _explained(folder), _scratch(folder) as scratch:
-        new = scratch / version
-        new.mkdir()
-        for name, content in files.items():
-            _write(new / name, content)
-        _sync(new)
-        new.chmod(0o755)
         if not _whole(target, files):
+            new = scratch / version
+            new.mkdir()
+            for name, content in files.items():
+                _write(new / name, content)
+            _sync(new)
+            new.chmod(0o755)
             if target.exists():  # damaged, so there is nothing to keep whole
                 target.replace(scratch / "damaged")
             new.replace(target)
@@ -77,7 +76,9 @@ def _whole(target: Path, files: Mapping[str, bytes]) -> bool:
     """Tell whether the same model was saved before and its set is undamaged; then there is nothing to write."""
     if not all((target / name).is_file() and (target / name).stat().st_size for name in files):
         return False
-    follow = [name for name in files if name in (model.FILE, REFERENCE)]  # the reports also tell of paths and times
+    follow = [
+        name for name in files if name in (model.FILE, reference.FILE)
+    ]  # the reports also tell of paths and times
     return all((target / name).read_bytes() == files[name] for name in follow)
 
 
