@@ -6,7 +6,6 @@
 import contextlib
 import json
 import math
-from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
@@ -89,15 +88,23 @@ def contract() -> list[dict[str, Any]]:
 class InvalidReading(ValueError):
     """A reading breaks the contract: `field` names the culprit, `reason` the rule, the text says both and the range.
 
+    `detail` is the text without the place: the `index` among several readings and, where each has its own, the `line`.
     `given` and `room` are what could be understood of it all the same: sensors whose value is a finite number, the room.
     """
 
-    def __init__(self, field: str, reason: str, detail: str, index: int | None = None) -> None:
+    def __init__(self, field: str, reason: str, detail: str, index: int | None = None, line: int | None = None) -> None:
         """Keep the parts: the record and the answer to the client both need them."""
-        super().__init__(detail if index is None else f"reading {index}: {detail}")
-        self.field, self.reason, self.index = field, reason, index
+        place = "" if line is None else f" (line {line})"
+        super().__init__(detail if index is None else f"reading {index}{place}: {detail}")
+        self.field, self.reason, self.detail, self.index, self.line = field, reason, detail, index, line
         self.given: dict[str, float] = {}
         self.room: str | None = None
+
+    def at(self, index: int, line: int | None = None) -> "InvalidReading":
+        """Give the same error with its place among several readings."""
+        placed = InvalidReading(self.field, self.reason, self.detail, index, line)
+        placed.given, placed.room = self.given, self.room
+        return placed
 
 
 class Batch(NamedTuple):
@@ -121,7 +128,7 @@ def values(reading: Reading) -> tuple[float, ...]:
     return ordered
 
 
-def event_time(reading: Reading, room: tzinfo, index: int | None = None) -> datetime | None:
+def event_time(reading: Reading, room: tzinfo) -> datetime | None:
     """Give the reading's own time in UTC; without an offset `date` is the room's local time.
 
     When the clocks go back, a time without an offset comes twice: it is taken for the first of the two.
@@ -134,7 +141,7 @@ def event_time(reading: Reading, room: tzinfo, index: int | None = None) -> date
         return (when if when.tzinfo else when.replace(tzinfo=room)).astimezone(UTC)
     except (ValueError, OverflowError):
         detail = f"date is {_show(reading.date)}: expected ISO 8601, such as 2015-02-04T17:51:00+01:00"
-        raise InvalidReading("date", "not_a_date", detail, index) from None
+        raise InvalidReading("date", "not_a_date", detail) from None
 
 
 # --- decoding: the fast way accepts exactly what the slow way accepts; the slow way knows how to say what is wrong
@@ -152,7 +159,7 @@ def decode(body: bytes, limit: int, room: tzinfo) -> Batch:
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return _decode_slowly(body, limit, room)
     readings = decoded if isinstance(decoded, list) else [decoded]
-    if not 0 < len(readings) <= limit or not _names_once(body, readings):
+    if not 0 < len(readings) <= limit or not names_once(body.count(b'"'), readings):
         return _decode_slowly(body, limit, room)
     try:
         times = [event_time(reading, room) for reading in readings]
@@ -161,13 +168,13 @@ def decode(body: bytes, limit: int, room: tzinfo) -> Batch:
     return Batch(decoded is not readings, readings, times, [])
 
 
-def _names_once(body: bytes, readings: list[Reading]) -> bool:
-    """Tell whether no name comes twice: each name and each text brings two quotation marks, and nothing else does."""
+def names_once(quotation_marks: int, readings: list[Reading]) -> bool:
+    """Tell whether no name came twice in their JSON: each name and text brings two quotation marks, nothing else does."""
     expected = 2 * (len(NAMES) - 1) * len(readings)
     for r in readings:
         expected += 2 * (r.HumidityRatio is not None)
         expected += 4 * ((r.date is not None) + (r.room is not None) + (r.id is not None))
-    return body.count(b'"') == expected
+    return quotation_marks == expected
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -181,15 +188,10 @@ def _integer(digits: str) -> int | float:
 
 def _decode_slowly(body: bytes, limit: int, room: tzinfo) -> Batch:
     try:
-        payload = json.loads(body.decode("utf-8"), object_pairs_hook=_Pairs, parse_int=_integer)
+        text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidReading("body", "not_utf8", f"the body is not UTF-8 (byte {error.start})") from None
-    except RecursionError:
-        raise InvalidReading(
-            "body", "too_deep", "the body is nested too deeply: expected an object or a list"
-        ) from None
-    except ValueError as error:
-        raise InvalidReading("body", "not_json", f"the body is not JSON: {error}") from None
+    payload = loads(text, "the body")
     single = isinstance(payload, _Pairs)
     if not single and not isinstance(payload, list):
         raise InvalidReading("body", "not_an_object", "expected a reading (an object) or a list of readings")
@@ -201,29 +203,53 @@ def _decode_slowly(body: bytes, limit: int, room: tzinfo) -> Batch:
     batch = Batch(single, [], [], [])
     for index, item in enumerate(items):
         try:
-            reading = parse(item, None if single else index)
-            batch.times.append(event_time(reading, room, None if single else index))
-            batch.readings.append(reading)
+            reading, time = check(item, room)
         except InvalidReading as error:
-            error.given, error.room = _understood(item if isinstance(item, _Pairs) else [])
-            batch.invalid.append(error)
+            batch.invalid.append(error if single else error.at(index))
+        else:
+            batch.readings.append(reading)
+            batch.times.append(time)
     return batch
 
 
-def _understood(pairs: Iterable[tuple[str, Any]]) -> tuple[dict[str, float], str | None]:
+def loads(text: str, what: str) -> Any:
+    """Decode JSON, an object with its duplicate names; raises InvalidReading, which calls the text `what`."""
+    try:
+        return json.loads(text, object_pairs_hook=_Pairs, parse_int=_integer)
+    except RecursionError:
+        detail = f"{what} is nested too deeply: expected an object or a list"
+        raise InvalidReading("body", "too_deep", detail) from None
+    except ValueError as error:
+        raise InvalidReading("body", "not_json", f"{what} is not JSON: {error}") from None
+
+
+def check(item: Any, room: tzinfo) -> tuple[Reading, datetime | None]:
+    """Check one decoded reading, as `parse` does, and its date; gives it with its event time.
+
+    Raises InvalidReading with what could be understood of it.
+    """
+    try:
+        reading = parse(item)
+        return reading, event_time(reading, room)
+    except InvalidReading as error:
+        error.given, error.room = _understood(_Pairs(item.items()) if isinstance(item, dict) else item)
+        raise
+
+
+def _understood(item: Any) -> tuple[dict[str, float], str | None]:
     """Keep, of a refused reading, what a record can hold."""
     given, room = {}, None
-    for name, value in pairs:
+    for name, value in item if isinstance(item, _Pairs) else []:
         if name in _BY_NAME and type(value) in (int, float) and abs(value) < 1e300:
             given[name] = float(value)
         elif name == "room":
             with contextlib.suppress(InvalidReading):
-                _check_text(name, value, None)
+                _check_text(name, value)
                 room = value
     return given, room
 
 
-def parse(payload: Any, index: int | None = None) -> Reading:
+def parse(payload: Any) -> Reading:
     """Check one reading, a mapping or a list of (name, value) pairs, against the contract.
 
     Raises InvalidReading naming the field, the value, the unit and the range.
@@ -231,45 +257,45 @@ def parse(payload: Any, index: int | None = None) -> Reading:
     if isinstance(payload, dict):
         payload = _Pairs(payload.items())
     if not isinstance(payload, _Pairs):
-        raise InvalidReading("body", "not_an_object", f"expected an object, got {_show(payload)}", index)
+        raise InvalidReading("body", "not_an_object", f"expected an object, got {_show(payload)}")
     seen: dict[str, Any] = {}
     for name, value in payload:
         if name in seen:
-            raise InvalidReading(name, "duplicate", f"{name} is given twice", index)
+            raise InvalidReading(name, "duplicate", f"{name} is given twice")
         if name not in _hints:
             field, known = _clip(json.dumps(str(name))[1:-1]), ", ".join(Reading.__struct_fields__)
-            raise InvalidReading(field, "unknown", f"{field} is not a field; the fields are {known}", index)
+            raise InvalidReading(field, "unknown", f"{field} is not a field; the fields are {known}")
         seen[name] = value
-        (_check_number if name in _BY_NAME else _check_text)(name, value, index)
+        (_check_number if name in _BY_NAME else _check_text)(name, value)
     for feature in FEATURES:
         if feature.name not in seen and feature.name != DERIVED:
-            raise InvalidReading(feature.name, "missing", f"{feature.name} is missing; {_expected(feature)}", index)
+            raise InvalidReading(feature.name, "missing", f"{feature.name} is missing; {_expected(feature)}")
     fields: dict[str, Any] = {k: float(v) if k in _BY_NAME and v is not None else v for k, v in seen.items()}
     return Reading(**fields)
 
 
-def _check_number(name: str, value: Any, index: int | None) -> None:
+def _check_number(name: str, value: Any) -> None:
     feature = _BY_NAME[name]
     if value is None and name == DERIVED:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         detail = f"{name} is {_show(value)}: expected a number; {_expected(feature)}"
-        raise InvalidReading(name, "not_a_number", detail, index)
+        raise InvalidReading(name, "not_a_number", detail)
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidReading(name, "not_finite", f"{name} is {_show(value)}; {_expected(feature)}", index)
+        raise InvalidReading(name, "not_finite", f"{name} is {_show(value)}; {_expected(feature)}")
     if not feature.low <= value <= feature.high:
         hint = "; is it in °F?" if name == "Temperature" and feature.high < value <= 140 else ""
-        raise InvalidReading(name, "out_of_range", f"{name} is {_show(value)}; {_expected(feature)}{hint}", index)
+        raise InvalidReading(name, "out_of_range", f"{name} is {_show(value)}; {_expected(feature)}{hint}")
 
 
-def _check_text(name: str, value: Any, index: int | None) -> None:
+def _check_text(name: str, value: Any) -> None:
     try:
         msgspec.convert(value, _hints[name])
         if value is not None:
             value.encode("utf-8")
     except (msgspec.ValidationError, UnicodeError):
         expected = "a printable text of 1 to 64 characters" if name != "date" else "an ISO 8601 date"
-        raise InvalidReading(name, "not_a_text", f"{name} is {_show(value)}: expected {expected}", index) from None
+        raise InvalidReading(name, "not_a_text", f"{name} is {_show(value)}: expected {expected}") from None
 
 
 def _expected(feature: Feature) -> str:
