@@ -58,17 +58,20 @@ test: $(VENV)/dev ## the tests; those that need Docker or the real data skip whe
 docs: $(VENV)/dev ## write docs/reference.md from the tables in the code
 	$(IN)/python -m docs.reference
 
-$(VENV)-mlflow/ready: requirements/mlflow.txt
-	$(PYTHON) -m venv $(VENV)-mlflow
-	$(VENV)-mlflow/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mlflow.txt
+# programs whose pins fight ours have environments of their own
+$(VENV)-mlflow/ready $(VENV)-fastapi/ready $(VENV)-mlserver/ready: $(VENV)-%/ready: requirements/%.txt
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@touch $@
 
 mlflow: $(VENV)-mlflow/ready ## the environment in which training tells MLflow of its runs (TRACKERS=mlflow)
 
+peers: $(VENV)-fastapi/ready $(VENV)-mlserver/ready ## the environments of FastAPI and MLServer, for `python -m benchmark serving`
+
 lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 	./requirements/lock
 
-.PHONY: help demo data train serve model check lint types test docs mlflow lock
+.PHONY: help demo data train serve model check lint types test docs mlflow peers lock
 
 # --- container images
 IMAGE_TAG ?= latest

@@ -1,0 +1,1 @@
+"""What `python -m benchmark serving` compares with, each as its own users would write it."""
