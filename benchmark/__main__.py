@@ -5,6 +5,7 @@ import sys
 
 BENCHMARKS = {
     "seeds": "trains with ten seeds: how much of the result is chance",
+    "serving": "the service's throughput beside an empty Flask handler, FastAPI and MLServer; its latency, start and memory",
     "training": "the search against scikit-learn's RandomizedSearchCV on the same candidates and folds",
 }
 

@@ -99,6 +99,8 @@ def once(address: Address, sent: bytes, timeout: float = LAST_ANSWER_SECONDS) ->
             if not (more := connection.recv(1 << 16)):
                 raise ConnectionResetError("closed before the answer was whole")
             received += more
+    if len(received) > end:
+        raise BadAnswer("more came back than was asked for")
     return _status(received), bytes(received[received.index(b"\r\n\r\n") + 4 :])
 
 

@@ -1,9 +1,10 @@
 """FastAPI twice: a handler that does nothing, and the usual model server of a tutorial.
 
-    python -m benchmark.peers.fastapi_apps PORT            POST /predict gives a constant
-    python -m benchmark.peers.fastapi_apps PORT MODEL      POST /predict validates and scores one reading
+    python -m benchmark.peers.fastapi_apps PORT plain             POST /predict gives a constant
+    python -m benchmark.peers.fastapi_apps PORT standard MODEL    POST /predict validates and scores one reading
 
-It runs in an environment of its own: nothing of this project is imported.
+`plain` is uvicorn as `pip install fastapi uvicorn` brings it, on h11 and asyncio; `standard` is `uvicorn[standard]`, on
+httptools and uvloop. It runs in an environment of its own: nothing of this project is imported.
 """
 
 import sys
@@ -59,5 +60,8 @@ def predicting(model: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    port, *model = sys.argv[1:]
-    uvicorn.run(predicting(*model) if model else empty(), port=int(port), access_log=False, log_level="warning")
+    port, kind, *model = sys.argv[1:]
+    parts = {"plain": ("h11", "asyncio"), "standard": ("httptools", "uvloop")}
+    http, loop = parts[kind]
+    app = predicting(*model) if model else empty()
+    uvicorn.run(app, port=int(port), http=http, loop=loop, access_log=False, log_level="warning")
