@@ -38,7 +38,7 @@ from benchmark.peers.contenders import (
     missing,
     service,
 )
-from benchmark.peers.image import Started, started
+from benchmark.peers.image import Started, start_image
 from benchmark.peers.server import ROOT, Server, free_ports, pinned, running
 from occupancy import settings
 from occupancy.errors import InputError
@@ -67,10 +67,6 @@ class Settings(msgspec.Struct, frozen=True):
 
 class WrongAnswer(InputError):
     """A contender did not answer, or not what the model says."""
-
-
-class LostRecords(InputError):
-    """The prediction log has not one line for each reading that was answered."""
 
 
 class Known(NamedTuple):
@@ -104,6 +100,8 @@ class Results:
     starts: list[tuple[float, float]] = field(default_factory=list)
     """seconds, MB"""
     images: list[Started] = field(default_factory=list)
+    kept: dict[int, float] = field(default_factory=dict)
+    """by readings in a body: share of the readings answered that the prediction log has"""
     loaded: float = 0.0
     """MB of ours after all the load"""
 
@@ -150,43 +148,40 @@ def require_linux() -> None:
 def run(chosen: Settings, folder: Path) -> str:
     """Start everything, check the answers, run all rounds; gives the tables. Raises InputError."""
     core, generator = cores()
-    *ports, spare = free_ports(PORTS + 1)
+    *ports, for_batches, for_starts = free_ports(PORTS + 2)
     taking_part = contenders(ports, MODEL, folder)
     known, results = some_readings(max(chosen.batch, READINGS)), Results()
-    with pinned({generator}), RecordCounter() as records:
+    with pinned({generator}), RecordCounter() as single, RecordCounter() as many:
         with ExitStack() as stack:
             subjects = {
-                c.key: stack.enter_context(serve(c, known, core, folder, records if c.key == OURS else None))
+                c.key: stack.enter_context(serve(c, known, core, folder, single if c.key == OURS else None))
                 for c in taking_part
             }
             for subject in subjects.values():
                 check(subject, known)
                 timed(subject, subject.requests, chosen.connections, WARM_UP_SECONDS)
-            bodies = batches(subjects[OURS], known, chosen.batch)
+            batches = stack.enter_context(serve(service(for_batches, MODEL), known, core, folder, many))
+            batches.requests = check_batch(batches, known, chosen.batch)
             with Progress("serving", chosen.rounds * (len(subjects) + 3), "measurements") as progress:
                 for number in range(chosen.rounds):
-                    one_round(number, chosen, subjects, bodies, results=results, progress=progress)
-                    with serve(service(spare, MODEL), known, core, folder) as alone:
-                        results.starts.append((alone.server.start_seconds, alone.server.resident_bytes() / 1e6))
+                    one_round(number, chosen, subjects, batches, results=results, progress=progress)
+                    with serve(service(for_starts, MODEL), known, core, folder) as started:
+                        results.starts.append((started.server.start_seconds, started.server.resident_bytes() / 1e6))
                     if chosen.image:
-                        results.images.append(started(chosen.image, alone.server.address, alone.requests[0]))
+                        results.images.append(start_image(chosen.image, started.server.address, started.requests[0]))
                     progress.advance()
-            results.loaded = subjects[OURS].server.resident_bytes() / 1e6
-        records.check(subjects[OURS].answered)
-    return "\n\n".join(
-        (
-            heading(chosen, core, generator),
-            side_by_side([s.contender for s in subjects.values()], results),
-            ours_alone(chosen, results),
-        )
-    )
+            ours = subjects[OURS]
+            results.loaded = ours.server.resident_bytes() / 1e6
+        results.kept = {1: single.count() / ours.answered, chosen.batch: many.count() / batches.answered}
+    compared = [subject.contender for subject in subjects.values()]
+    return "\n\n".join((heading(chosen, core, generator), side_by_side(compared, results), ours_alone(chosen, results)))
 
 
 def one_round(
     number: int,
     chosen: Settings,
     subjects: dict[str, Subject],
-    bodies: list[bytes],
+    batches: Subject,
     *,
     results: Results,
     progress: Progress,
@@ -199,7 +194,7 @@ def one_round(
         results.windows[key].append(timed(subject, subject.requests, chosen.connections, chosen.seconds))
         progress.advance()
     ours = subjects[OURS]
-    results.batches.append(timed(ours, bodies, chosen.connections, chosen.seconds, rows=chosen.batch))
+    results.batches.append(timed(batches, batches.requests, chosen.connections, chosen.seconds, rows=chosen.batch))
     progress.advance()
     rate = results.windows[OURS][-1].rate / 2
     outcome = load.scheduled(ours.server.address, ours.requests, chosen.connections, rate=rate, seconds=chosen.seconds)
@@ -248,7 +243,7 @@ def check(subject: Subject, known: Known) -> None:
             compare(subject, [subject.contender.probability(answer)], [expected])
 
 
-def batches(subject: Subject, known: Known, size: int) -> list[bytes]:
+def check_batch(subject: Subject, known: Known, size: int) -> list[bytes]:
     """Make the request of a batch, once its answer has been checked."""
     body = json.dumps(known.readings[:size]).encode()
     sent = load.request(subject.server.address, subject.contender.path, body)
@@ -301,24 +296,25 @@ def serve(
 
 
 class RecordCounter:
-    """Reads a prediction log as a container engine does, from a pipe, and counts its lines."""
+    """Reads a prediction log from a pipe, as a container engine does, and counts its predictions."""
 
     def __enter__(self) -> Self:
         """Start reading."""
-        self._process = subprocess.Popen(["wc", "-l"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = ["grep", "--count", '"occupancy.probability":']
+        environment = {"LC_ALL": "C", "PATH": os.defpath}
+        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin  # noqa: S101 -- for the type checker
         self.pipe = self._process.stdin.fileno()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop reading."""
-        self._process.communicate()
+        if self._process.returncode is None:
+            self.count()
 
-    def check(self, expected: int) -> None:
-        """Wait for the end of the log; raises LostRecords unless it had so many lines."""
-        lines = int(self._process.communicate()[0])
-        if lines != expected:
-            raise LostRecords(f"{expected} readings were answered, and the prediction log has {lines} lines")
+    def count(self) -> int:
+        """Give how many there were, once the service that wrote them has ended."""
+        return int(self._process.communicate()[0])
 
 
 # --- the tables
@@ -381,6 +377,10 @@ def ours_alone(chosen: Settings, results: Results) -> str:
             f"readings/s in bodies of {chosen.batch} / in bodies of one",
             spread([many / one for many, one in zip(rows, single, strict=True)]),
             "",
+        ),
+        *(
+            (f"readings answered in bodies of {size} that the prediction log has", f"{share:.2%}", "100%")
+            for size, share in results.kept.items()
         ),
         ("start to first answer, s", spread(seconds), f"{START_SECONDS:g} as an image"),
         ("VmRSS of its processes then, MB", spread(resident), f"{MEMORY_MB:g} as an image"),

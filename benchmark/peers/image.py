@@ -29,7 +29,7 @@ class Started:
     """MB, VmRSS of all its processes"""
 
 
-def started(image: str, address: load.Address, first: bytes) -> Started:
+def start_image(image: str, address: load.Address, first: bytes) -> Started:
     """Create a container, start it, ask it until it answers, and remove it. Raises DockerFailed or NeverAnswered."""
     host, port = address
     name = _docker("create", "--publish", f"{host}:{port}:{CONTAINER_PORT}", image)
