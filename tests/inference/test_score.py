@@ -279,16 +279,18 @@ def program(*arguments: str | Path, **streams: Any) -> "subprocess.Popen[bytes]"
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    """A pipe in the place of the file keeps it waiting for more."""
+    """A pipe in the place of the file never ends."""
     path = tmp_path / "pipe.csv"
     os.mkfifo(path)
-    with program(path, "--output", tmp_path / "out.csv", stderr=subprocess.PIPE) as process, path.open("wb") as pipe:
-        pipe.write(f"{HEADER}\n{ROW}\n".encode())
-        pipe.flush()
-        while len(list(tmp_path.iterdir())) < 2:  # its own file is there: it reads
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+    with program(path, "--output", tmp_path / "out.csv", stderr=subprocess.PIPE) as process:
+        with contextlib.suppress(BrokenPipeError), path.open("wb", buffering=0) as pipe:
+            pipe.write(f"{HEADER}\n".encode())
+            while len(list(tmp_path.iterdir())) < 2:  # its own file is there: it reads
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            for _ in range(1000):
+                pipe.write(f"{ROW}\n".encode() * 4000)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"inference: ended by a signal; no file was written\n")
     assert list(tmp_path.iterdir()) == [path]
 
