@@ -1,8 +1,9 @@
 """Serving: requests a second of one process on one core, beside an empty Flask handler, FastAPI and MLServer, in one run.
 
 The load generator has another core. Rounds alternate, so that what else the machine does hits all alike; each round gives
-one ratio, and what is printed is their median and range. Before anything is timed, every contender's answers are checked.
-Then ours alone: latency at half of its throughput, bodies of many readings, start and memory. It needs Linux.
+one ratio, and what is printed is their median and range; µs are those of the machine. Every contender's answers are
+checked before it is timed. Then ours alone: latency at half of its throughput, bodies of many readings, records, start,
+memory. It needs Linux.
 """
 
 import contextlib
@@ -95,7 +96,7 @@ class Results:
 
     windows: dict[str, list[Window]] = field(default_factory=lambda: defaultdict(list))
     batches: list[Window] = field(default_factory=list)
-    half: list[tuple[float, float, float]] = field(default_factory=list)
+    half: dict[str, list[tuple[float, float, float]]] = field(default_factory=lambda: defaultdict(list))
     """requests a second, median and 99th percentile of the latency in seconds"""
     starts: list[tuple[float, float]] = field(default_factory=list)
     """seconds, MB"""
@@ -162,7 +163,7 @@ def run(chosen: Settings, folder: Path) -> str:
                 timed(subject, subject.requests, chosen.connections, WARM_UP_SECONDS)
             batches = stack.enter_context(serve(service(for_batches, MODEL), known, core, folder, many))
             batches.requests = check_batch(batches, known, chosen.batch)
-            with Progress("serving", chosen.rounds * (len(subjects) + 3), "measurements") as progress:
+            with Progress("serving", chosen.rounds * (len(subjects) + 4), "measurements") as progress:
                 for number in range(chosen.rounds):
                     one_round(number, chosen, subjects, batches, results=results, progress=progress)
                     with serve(service(for_starts, MODEL), known, core, folder) as started:
@@ -193,14 +194,21 @@ def one_round(
         subject = subjects[key]
         results.windows[key].append(timed(subject, subject.requests, chosen.connections, chosen.seconds))
         progress.advance()
-    ours = subjects[OURS]
     results.batches.append(timed(batches, batches.requests, chosen.connections, chosen.seconds, rows=chosen.batch))
     progress.advance()
-    rate = results.windows[OURS][-1].rate / 2
-    outcome = load.scheduled(ours.server.address, ours.requests, chosen.connections, rate=rate, seconds=chosen.seconds)
-    answered(ours, outcome)
-    results.half.append((rate, *np.quantile(outcome.latencies, (0.5, 0.99)).tolist()))
-    progress.advance()
+    for key in (OURS, UNIT):  # the unit shows what of it is the machine and the web server
+        results.half[key].append(at_half_load(subjects[key], chosen, rate=results.windows[key][-1].rate / 2))
+        progress.advance()
+
+
+def at_half_load(subject: Subject, chosen: Settings, rate: float) -> tuple[float, float, float]:
+    """Send at a fixed rate; gives it with the median and the 99th percentile of the latency."""
+    outcome = load.scheduled(
+        subject.server.address, subject.requests, chosen.connections, rate=rate, seconds=chosen.seconds
+    )
+    answered(subject, outcome)
+    median, tail = np.quantile(outcome.latencies, (0.5, 0.99)).tolist()
+    return rate, median, tail
 
 
 def timed(subject: Subject, requests: Sequence[bytes], connections: int, seconds: float, rows: int = 1) -> Window:
@@ -338,7 +346,7 @@ def processor() -> str:
 def side_by_side(taking_part: Sequence[Contender], results: Results) -> str:
     """Write the table of throughput, and that of ours against the targets."""
     lines = [
-        f"| one process on one core | throughput, {UNIT} = 1 | µs of CPU a request, this machine | its core busy | load generator's core busy |",
+        f"| one process on one core | throughput, {UNIT} = 1 | µs of CPU a request | its core busy | load generator's core busy |",
         "|---|---|---|---|---|",
     ]
     for contender in taking_part:
@@ -354,13 +362,13 @@ def side_by_side(taking_part: Sequence[Contender], results: Results) -> str:
             ratios = f"{spread(results.ratios(OURS, contender.key))} | {spread(results.thrift(OURS, contender.key))}"
             lines.append(f"| against {contender.key} | {ratios} | {target} |")
     if min(window.busy for windows in results.windows.values() for window in windows) < QUIET:
-        lines += ["", "**Something else ran on the servers' core: measure again on a quieter machine.**"]
+        lines += ["", f"**In some round a server had less than {QUIET:.0%} of its core: something else ran here.**"]
     return "\n".join(lines)
 
 
 def ours_alone(chosen: Settings, results: Results) -> str:
     """Write the table of what is measured of ours alone."""
-    rates, medians, tails = (list(column) for column in zip(*results.half, strict=True))
+    rates, medians, tails = (list(column) for column in zip(*results.half[OURS], strict=True))
     seconds, resident = (list(column) for column in zip(*results.starts, strict=True))
     rows = [window.rate * chosen.batch for window in results.batches]
     single = [window.rate for window in results.windows[OURS]]
@@ -372,6 +380,7 @@ def ours_alone(chosen: Settings, results: Results) -> str:
             spread([tail / median for tail, median in zip(tails, medians, strict=True)]),
             f"under {TAIL:g}",
         ),
+        (f"the same of the {UNIT}", spread([tail / median for _, median, tail in results.half[UNIT]]), ""),
         (f"readings/s in bodies of {chosen.batch}, this machine", f"{statistics.median(rows):.0f}", ""),
         (
             f"readings/s in bodies of {chosen.batch} / in bodies of one",
