@@ -59,7 +59,7 @@ docs: $(VENV)/dev ## write docs/reference.md from the tables in the code
 	$(IN)/python -m docs.reference
 
 # programs whose pins fight ours have environments of their own
-$(VENV)-mlflow/ready $(VENV)-fastapi/ready $(VENV)-mlserver/ready: $(VENV)-%/ready: requirements/%.txt
+$(VENV)-mlflow/ready $(VENV)-fastapi/ready $(VENV)-mlserver/ready $(VENV)-schemathesis/ready: $(VENV)-%/ready: requirements/%.txt
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@touch $@
@@ -68,10 +68,12 @@ mlflow: $(VENV)-mlflow/ready ## the environment in which training tells MLflow o
 
 peers: $(VENV)-fastapi/ready $(VENV)-mlserver/ready ## the environments of FastAPI and MLServer, for `python -m benchmark serving`
 
+schemathesis: $(VENV)-schemathesis/ready ## the environment in which a test holds the service to its /openapi.json
+
 lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 	./requirements/lock
 
-.PHONY: help demo data train serve model check lint types test docs mlflow peers lock
+.PHONY: help demo data train serve model check lint types test docs mlflow peers schemathesis lock
 
 # --- container images
 IMAGE_TAG ?= latest
