@@ -69,17 +69,25 @@ A variable, or a flag of `python -m inference` (which wins). An unknown variable
 
 | endpoint | answer |
 |---|---|
-| POST /predict | one object for one reading, a list for a list: `id`, `label`, `probability`, `answer`, `model_version`; `reading_id` where the reading had an id; `simulated` where the model was trained on simulated data |
+| POST /predict | one object for one reading, a list for a list, CSV or NDJSON: `id`, `label`, `probability`, `answer`, `model_version`; where they apply `reading_id`, `flags`, `label_wanted`, `simulated`; `?explain=true` adds `explanation`, `?partial=true` answers the good readings of a batch although others are refused |
+| POST /feedback | the truth for an earlier prediction, `{{"id": ..., "occupied": true}}`; with a token where one is configured |
+| GET / | a page to try it with |
+| GET /model | what is live: version, lineage, metrics, contract, since when |
+| GET /metrics | Prometheus' text format |
+| GET /openapi.json | all of this as OpenAPI 3.1 |
 | GET /healthz | 200 while the process answers |
 | GET /readyz | 200 with the model's version, or 503 that says why no model is loaded |
 
-Errors are problem details (RFC 9457, `application/problem+json`): 400 a body that can't be understood, 413 too large, 422 a
-reading outside the contract (`field`, `reason`, and each bad reading in `errors`), 404, 405, 503 no model or too many waiting
-(with Retry-After), 500.
+Errors are problem details (RFC 9457, `application/problem+json`): 400 a body or a request that can't be understood, 401 feedback
+without the token, 404, 405, 408 a request that did not arrive in time, 413 too large, 415 an encoded body, 422 a reading outside
+the contract (`field`, `reason`, and each bad reading in `errors`), 503 no model or too many waiting (with Retry-After), 500.
 
 ## The record
 
-Each prediction and each refused reading leaves one JSON line of at most {record.MAX_BYTES} bytes on standard output.
+Each prediction, each refused reading and each piece of feedback leaves one JSON line of at most {
+        record.MAX_BYTES
+    } bytes on
+standard output.
 
 {_table(("field", "type", "meaning"), [(f"`{f.name}`", f.type, f.meaning) for f in record.FIELDS])}
 """

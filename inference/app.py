@@ -1,53 +1,58 @@
-"""The web application: POST /predict, GET /healthz, GET /readyz."""
+"""The web application: POST /predict is a callable of its own, mounted here; everything else is Flask's."""
 
-import re
-import secrets
-import time
+from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 from flask import Flask, Response, g, request
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from inference import body, problems
+from inference import openapi, predict, problems
+from inference.feedback import Feedback
+from inference.identity import identify
+from inference.metrics import Metrics
+from inference.model_card import describe
+from inference.predict import Predict
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
-from inference.service import Service
 from inference.settings import Settings
 from occupancy.model import Model, UnusableModel
-from occupancy.reading import InvalidReading
+from occupancy.record import Boot
 
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
+PAGE = Path(__file__).with_name("page.html")
+# the page needs nothing but itself and this service
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+)
 
 
-def create_app(settings: Settings, model: Model | UnusableModel, log: PredictionLog) -> Flask:
+def create_app(settings: Settings, model: Model | UnusableModel, boot: Boot, log: PredictionLog) -> Flask:
     """Make the application for one model; one that could not be loaded leaves it alive, not ready, and saying why."""
     app = Flask(__name__, static_folder=None)
     problems.install(app)
-    service = Service(settings, model, log) if isinstance(model, Model) else None
+    since = datetime.now(UTC)
+    metrics = Metrics(log, model if isinstance(model, Model) else None, since.timestamp())
+    _name_and_count(app, metrics)
+    app.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
+        app.wsgi_app, {predict.PATH: Predict(settings, model, boot, log, metrics)}
+    )
+    feedback = Feedback(settings.feedback_token_file, boot, log, metrics)
 
-    def ready() -> Service:
-        if service is None:
+    def ready() -> Model:
+        if isinstance(model, UnusableModel):
             raise Problem(503, "no-model", f"no model is loaded: {model}", {"Retry-After": "10"})
-        return service
+        return model
 
-    @app.before_request
-    def identify() -> None:
-        g.started_ns = time.monotonic_ns()
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    @app.get("/")
+    def page() -> Response:
+        """A page to try it with."""
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        return Response(PAGE.read_bytes(), headers=headers, content_type="text/html; charset=utf-8")
 
-    @app.after_request
-    def name_the_request(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.request_id
-        return response
-
-    @app.post("/predict")
-    def predict() -> Response:
-        service = ready()
-        try:
-            given = body.read(request, settings.max_bytes)
-        except InvalidReading as error:
-            service.refuse([error], g.request_id, g.started_ns)
-        return _json(service.predict(given, g.request_id, g.started_ns))
+    @app.post("/feedback")
+    def tell() -> Response:
+        ready()
+        return _json(feedback.take(request.environ, g.request))
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -57,9 +62,36 @@ def create_app(settings: Settings, model: Model | UnusableModel, log: Prediction
     @app.get("/readyz")
     def readyz() -> Response:
         """Ready: a model is loaded and gives the probabilities it was saved with."""
-        return _json({"ready": True, "model_version": ready().model.version})
+        return _json({"ready": True, "model_version": ready().version})
+
+    @app.get("/model")
+    def live_model() -> Response:
+        return _json(describe(ready(), since))
+
+    @app.get("/metrics")
+    def exposition() -> Response:
+        return Response(metrics.page(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json")
+    def api() -> Response:
+        return _json(openapi.document(settings))
 
     return app
+
+
+def _name_and_count(app: Flask, metrics: Metrics) -> None:
+    """Have every request identified on its way in, and counted on its way out."""
+
+    @app.before_request
+    def name_the_request() -> None:
+        g.request = identify(request.environ)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request.id
+        path = request.url_rule.rule if request.url_rule else "other"
+        metrics.count("http_requests", path, str(response.status_code))
+        return response
 
 
 def _json(value: object) -> Response:

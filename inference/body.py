@@ -1,24 +1,41 @@
 """Reading the body of a request: whole, or not at all."""
 
-from flask import Request
-from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from typing import Any
 
+from gunicorn.http.errors import ParseException
+
+from inference.problems import Problem
 from occupancy.reading import InvalidReading
 
 
-def read(request: Request, limit: int) -> bytes:
-    """Read a body of at most `limit` bytes; raises InvalidReading for a larger one and for one whose end never came."""
-    request.max_content_length = limit + 1  # at its limit, werkzeug cuts a chunked body off without a word
+class Stalled(ParseException):  # type: ignore[misc]
+    """A client took too long to send its request."""
+
+    def __str__(self) -> str:
+        return "the request did not arrive in time; send it again"
+
+
+def read(environ: dict[str, Any], limit: int) -> bytes:
+    """Read a body of at most `limit` bytes.
+
+    Raises InvalidReading for one that is larger or whose end never came, Problem for one that is encoded.
+    """
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "identity")
+    if encoding != "identity":
+        raise Problem(415, "unsupported-media-type", "send the body as it is, without a Content-Encoding")
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length > limit:
+        raise _too_large(limit)
+    chunked = not length and "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
     try:
-        body = request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        raise _too_large(limit) from None
-    except (ClientDisconnected, ParseException):
+        body: bytes = environ["wsgi.input"].read(limit + 1 if chunked else length)
+    except Stalled:
+        raise Problem(408, "request-timeout", str(Stalled())) from None
+    except (ParseException, OSError):
         raise _incomplete() from None
     if len(body) > limit:
         raise _too_large(limit)
-    if len(body) < (request.content_length or 0):
+    if len(body) < length:
         raise _incomplete()
     return body
 

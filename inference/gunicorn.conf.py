@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import socket
 import struct
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import Any
 from inference.settings import from_environment
 
 STALLED_SECONDS = 5
+DESCRIPTORS = 8192
 _settings = from_environment(os.environ)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 wsgi_app = "inference.wsgi:create()"
 workers = 1
-worker_class = "gthread"
-threads = _settings.server_threads
-worker_connections = threads + 1000  # those beyond the threads are kept alive, waiting for their next request
+worker_class = "inference.worker.Worker"
+threads = _settings.server_threads  # at most: one is started when none is free
+worker_connections = threads + 4000  # those beyond the threads wait for their next request
 keepalive = 75  # seconds; longer than what proxies keep idle connections, so that they close first
 graceful_timeout = 25  # less than the 30 s that Kubernetes waits before it kills
 timeout = 60
@@ -28,7 +30,10 @@ logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
 
 
 def when_ready(server: Any) -> None:
-    """Bound each wait for a client: one that falls silent, or reads no answer, would keep its thread for ever."""
+    """Have a file descriptor for each connection, and bound each wait for a client."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
     for listener in server.LISTENERS:  # accepted sockets inherit it
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STALLED_SECONDS, 0))

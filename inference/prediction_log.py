@@ -1,22 +1,123 @@
-"""The prediction log: one JSON line a record on standard output, by python-json-logger."""
+"""The prediction log: one JSON line a record, written by a thread of its own, so that a slow disk or reader hurts nobody.
+
+A record is a line in a bounded queue before its answer is sent, and on its way out within `GATHER_SECONDS`; a process
+that is killed (-9) loses those. When the queue is full, records are dropped, counted, and their loss is itself recorded.
+"""
 
 import logging
-import sys
-from typing import Any, TextIO
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
 
-from pythonjsonlogger.msgspec import MsgspecFormatter
+from occupancy.record import line
+
+ATOMIC_BYTES = 4096
+"""One write of this many bytes to a pipe is never cut (PIPE_BUF on Linux), also when the process is killed."""
+GATHER_SECONDS = 0.01
+STUCK_SECONDS = 0.05
+"""Without a write for so long, the writer is stuck: requests no longer wait for it."""
+RETRY_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
+log = logging.getLogger("inference")
 
 
 class PredictionLog:
-    """Writes records; a line is written in one piece, so that two never mix."""
+    """Writes records to a file descriptor; `loss` makes the record that admits how many were dropped."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """Write to a stream, by default standard output."""
-        handler = logging.StreamHandler(stream or sys.stdout)
-        handler.setFormatter(MsgspecFormatter([]))
-        self._logger = logging.Logger("predictions", logging.INFO)
-        self._logger.addHandler(handler)
+    def __init__(self, descriptor: int, capacity: int, loss: Callable[[int], dict[str, Any]]) -> None:
+        """Start writing; the queue holds `capacity` records."""
+        self.written = self.dropped = 0
+        self._descriptor, self._capacity, self._loss = descriptor, capacity, loss
+        self._lines: deque[bytes] = deque()
+        self._pending, self._unwritten = b"", 0  # taken from the queue, not yet (wholly) written, and how many lines
+        self._admitted = 0
+        self._lock = threading.Lock()
+        self._work, self._closing = threading.Event(), threading.Event()
+        self._stuck = False
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """How many records wait; 0 only when all are written."""
+        return len(self._lines) + self._unwritten
 
     def write(self, record: dict[str, Any]) -> None:
-        """Write one record as one line."""
-        self._logger.info(record)
+        """Queue one record; drops it where the queue is full and the writer stuck."""
+        if len(self._lines) >= self._capacity and not self._wait_for_room():
+            with self._lock:
+                self.dropped += 1
+            return
+        self._lines.append(line(record))
+        if not self._work.is_set():
+            self._work.set()
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Write what is queued, for at most so long, and say what could not be written."""
+        self._closing.set()
+        self._work.set()
+        self._thread.join(seconds)
+        left = self.queued
+        if left or self.dropped:
+            log.error(
+                "prediction log: %d records written, %d dropped, %d left unwritten", self.written, self.dropped, left
+            )
+
+    def _wait_for_room(self) -> bool:
+        """Wait while the writer gets on, which bounds how fast batches come; where it is stuck, wait no more."""
+        seen, since = self.written, time.monotonic()
+        while not self._stuck:
+            if len(self._lines) < self._capacity:
+                return True
+            if self.written != seen:
+                seen, since = self.written, time.monotonic()
+            elif time.monotonic() - since > STUCK_SECONDS:
+                self._stuck = True
+            time.sleep(0.001)
+        return False
+
+    # --- the writing thread
+
+    def _run(self) -> None:
+        while not (self._closing.is_set() and not self._lines and not self._pending):
+            self._work.wait()
+            if not self._closing.is_set():
+                time.sleep(GATHER_SECONDS)  # one wake-up for many records
+            self._work.clear()
+            while self._lines or self._pending:
+                self._write_some()
+
+    def _write_some(self) -> None:
+        if not self._pending:
+            self._pending = self._take()
+        try:
+            count = os.write(self._descriptor, self._pending)
+        except OSError as error:
+            if not self._stuck:
+                log.error("prediction log: can't write: %s; trying again", error.strerror)  # noqa: TRY400
+            self._stuck = True
+            time.sleep(0.05 if self._closing.is_set() else RETRY_SECONDS)
+            return
+        self._pending = self._pending[count:]
+        left = self._pending.count(b"\n")
+        self.written += self._unwritten - left
+        self._unwritten = left
+        self._stuck = False
+        with self._lock:
+            lost = self.dropped - self._admitted
+            self._admitted = self.dropped
+        if lost:
+            self._lines.appendleft(line(self._loss(lost)))
+
+    def _take(self) -> bytes:
+        """Take whole lines that can be written in one piece; a longer line goes alone."""
+        taken: list[bytes] = []
+        size = 0
+        while self._lines and (not taken or size + len(self._lines[0]) <= ATOMIC_BYTES):
+            self._unwritten += 1
+            taken.append(self._lines.popleft())
+            size += len(taken[-1])
+        return b"".join(taken)

@@ -20,14 +20,31 @@ class Problem(Exception):
     ) -> None:
         """Keep the parts; `kind` is the last part of the problem's type."""
         super().__init__(detail)
-        self.status, self.headers = status, headers or {}
-        self.body = {
-            "type": f"urn:occupancy:problem:{kind}",
-            "title": kind.replace("-", " "),
-            "status": status,
-            "detail": detail,
-            **members,
-        }
+        self.status, self.kind, self.headers = status, kind, headers or {}
+        self._members = members
+
+    @property
+    def status_line(self) -> str:
+        """The status as HTTP writes it: 404 Not Found."""
+        return f"{self.status} {http.HTTPStatus(self.status).phrase}"
+
+    def body(self) -> bytes:
+        """Give the problem's members as JSON."""
+        return json.encode(
+            {
+                "type": f"urn:occupancy:problem:{self.kind}",
+                "title": self.kind.replace("-", " "),
+                "status": self.status,
+                "detail": str(self),
+                **self._members,
+            }
+        )
+
+
+def internal_error(error: Exception) -> Problem:
+    """Log what should not have happened, and give what the client may know of it."""
+    log.exception("unexpected error", exc_info=error)
+    return Problem(500, "internal-error", "the service failed; its log says why")
 
 
 def install(app: Flask) -> None:
@@ -35,7 +52,7 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Problem)
     def problem(error: Problem) -> Response:
-        return Response(json.encode(error.body), error.status, error.headers, content_type=MEDIA_TYPE)
+        return Response(error.body(), error.status, error.headers, content_type=MEDIA_TYPE)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
@@ -46,5 +63,4 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
-        log.exception("unexpected error", exc_info=error)
-        return problem(Problem(500, "internal-error", "the service failed; its log says why"))
+        return problem(internal_error(error))

@@ -13,7 +13,7 @@ from occupancy.settings import InvalidSetting
 
 PREFIX = "OCCUPANCY_"
 SHIPPED_MODEL = str(Path(__file__).parent / "model" / "model.ubj")
-SPARE_THREADS = 4  # for health checks while every other thread waits
+SPARE_THREADS = 4  # for health checks and metrics while every place in the service is taken
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,12 +29,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
-    threads: Annotated[int, Meta(ge=1, le=256, description="requests at a time where OCCUPANCY_CONCURRENCY is 0")] = 8
     concurrency: Annotated[
-        int, Meta(ge=0, le=256, description="predictions at a time; 1 makes a serial replica; 0: no limit but threads")
+        int, Meta(ge=0, le=256, description="predictions at a time; 1 makes a serial replica; 0: no limit")
     ] = 0
     queue: Annotated[
-        int, Meta(ge=0, le=4096, description="requests that may wait where OCCUPANCY_CONCURRENCY is set; more get 503")
+        int, Meta(ge=0, le=4096, description="requests at a time beyond those that predict; more get 503 at once")
     ] = 256
     delay: Annotated[
         float, Meta(ge=0, le=60, description="artificial delay of each prediction in seconds, to try scaling")
@@ -48,10 +47,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_readings: Annotated[int, Meta(ge=1, le=100_000, description="readings in one request")] = 1000
     max_bytes: Annotated[int, Meta(ge=1024, le=2**30, description="bytes in one request")] = 1_048_576
 
+    max_age: Annotated[
+        float, Meta(ge=0, description="seconds that a reading's date may be from now; older ones are refused; 0: any")
+    ] = 0.0
+    label_one_in: Annotated[
+        int,
+        Meta(
+            ge=0, description="one prediction in so many, drawn at random, asks for its label (label_wanted); 0: none"
+        ),
+    ] = 100
+    feedback_token_file: Annotated[
+        str,
+        Meta(description="file with the token that POST /feedback requires; empty: feedback is open, and never trains"),
+    ] = ""
+    log_queue: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="records that may wait to be written; more are dropped and counted")
+    ] = 10_000
+
     @property
     def server_threads(self) -> int:
-        """How many threads gunicorn needs: those that wait for their turn must not keep a health check waiting."""
-        return self.concurrency + self.queue + SPARE_THREADS if self.concurrency else self.threads
+        """How many threads the server may start: what waits must not keep a health check waiting."""
+        return self.concurrency + self.queue + SPARE_THREADS
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], about: str = "") -> Settings:
@@ -60,6 +76,8 @@ def read(argv: Sequence[str], environ: Mapping[str, str], about: str = "") -> Se
     for name, value in msgspec.structs.asdict(table).items():
         if isinstance(value, str) and not value.isprintable():  # it will stand in records, answers and log lines
             raise InvalidSetting(f"{PREFIX}{name.upper()}={value!r}: Expected a printable text")
+    if table.concurrency + table.queue == 0:
+        raise InvalidSetting(f"{PREFIX}QUEUE=0 and {PREFIX}CONCURRENCY=0 leave no place for any request; raise one")
     try:
         ZoneInfo(table.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):

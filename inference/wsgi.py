@@ -1,6 +1,6 @@
-"""The entry point that gunicorn loads in its worker: settings, model, application."""
+"""The entry point that gunicorn loads in its worker: settings, model, log, application."""
 
-import io
+import atexit
 import logging
 import os
 import sys
@@ -10,7 +10,9 @@ from flask import Flask
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.settings import Settings, from_environment
+from occupancy import __version__, record
 from occupancy.model import Model, UnusableModel, load
+from occupancy.record import Boot
 
 log = logging.getLogger("inference")
 
@@ -18,9 +20,18 @@ log = logging.getLogger("inference")
 def create() -> Flask:
     """Load the model that the environment names and make the application for it."""
     settings = from_environment(os.environ)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # whatever the locale is: rooms have names in all scripts
-    return create_app(settings, _model(settings), PredictionLog())
+    model = _model(settings)
+    boot = boot_of(model)
+    prediction_log = PredictionLog(sys.stdout.fileno(), settings.log_queue, lambda lost: record.loss(boot, lost))
+    atexit.register(prediction_log.close)
+    return create_app(settings, model, boot, prediction_log)
+
+
+def boot_of(model: Model | UnusableModel) -> Boot:
+    """Begin the records of this process."""
+    if isinstance(model, Model):
+        return Boot("occupancy-inference", __version__, model.version, simulated=model.card.simulated)
+    return Boot("occupancy-inference", __version__, "none", simulated=False)
 
 
 def _model(settings: Settings) -> Model | UnusableModel:

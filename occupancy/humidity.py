@@ -5,6 +5,7 @@ import math
 MOLAR = 0.62198
 """Of water to dry air. Later editions have 0.621945; the data set agrees with this to 0.002 %, with that to 0.004 %."""
 PRESSURE_PA = 101_325.0
+ROUNDING, TOLERANCE = 0.00005, 0.05
 _ICE = (-5.6745359e3, 6.3925247, -9.677843e-3, 6.2215701e-7, 2.0747825e-9, -9.484024e-13, 4.1635019)
 _WATER = (-5.8002206e3, 1.3914993, -4.8640239e-2, 4.1764768e-5, -1.4452093e-8, 0.0, 6.5459673)
 
@@ -21,3 +22,9 @@ def humidity_ratio(temperature: float, humidity: float) -> float:
     )
     vapour = humidity / 100 * saturation
     return MOLAR * vapour / (PRESSURE_PA - vapour)
+
+
+def contradicts(temperature: float, humidity: float, ratio: float) -> bool:
+    """Tell whether a given ratio differs from the computed one by more than rounding to four digits and 5 % explain."""
+    computed = humidity_ratio(temperature, humidity)
+    return abs(ratio - computed) > ROUNDING + TOLERANCE * computed

@@ -24,6 +24,7 @@ from occupancy.reading import contract
 FILE = "model.ubj"
 FORMAT = 1
 THRESHOLD = 0.5
+OCCUPIED, EMPTY, UNCERTAIN = ANSWERS = ("occupied", "empty", "uncertain")
 GOLDEN_TOLERANCE = 1e-6
 _PREFIX = "occupancy."
 _SEAL = _PREFIX + "seal"
@@ -85,7 +86,7 @@ class Model:
     def answer(self, probability: float) -> str:
         """Put a probability into words: `uncertain` inside the band, its ends included."""
         low, high = self.card.band
-        return "occupied" if probability > high else "empty" if probability < low else "uncertain"
+        return OCCUPIED if probability > high else EMPTY if probability < low else UNCERTAIN
 
 
 def label(probability: float) -> int:

@@ -1,19 +1,25 @@
-"""The record: what one prediction, or one refused reading, leaves behind as one JSON line.
+"""The record: what one prediction, refused reading or piece of feedback leaves behind as one JSON line.
 
 `FIELDS` is its one definition: names (ECS where ECS has one, else `occupancy.*`), types and meaning. A record is named
-by the id of the process's boot and a sequence number that begins at 1 and has no gaps, so a missing one can be proved.
+by the id of the process's boot and a sequence number that begins at 1 and has no gaps, so a missing one can be proved;
+all kinds of record of a boot share that sequence.
 """
 
 import itertools
+import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+import msgspec
 
 from occupancy.reading import FEATURES, NAMES
 
 ECS_VERSION = "8.17.0"
-DATASET = "occupancy.prediction"
+PREDICTION, FEEDBACK, LOSS = "occupancy.prediction", "occupancy.feedback", "occupancy.loss"
+ID = re.compile(r"[0-9a-f]{12}-[1-9][0-9]{0,18}")
 MAX_BYTES = 4096
 
 
@@ -28,13 +34,15 @@ class Field(NamedTuple):
 FIELDS: tuple[Field, ...] = (
     Field("@timestamp", "date", "when the service answered, UTC"),
     Field("ecs.version", "keyword", "the version of the Elastic Common Schema these names are from"),
-    Field("event.dataset", "keyword", f"always {DATASET}"),
+    Field("event.dataset", "keyword", f"{PREDICTION} (refusals too), {FEEDBACK} or {LOSS}"),
     Field("event.id", "keyword", "the record's id, and the prediction's: boot-sequence"),
     Field("event.outcome", "keyword", "success, or failure for a refused reading"),
     Field("event.duration", "long", "nanoseconds from the request's arrival to its answer"),
     Field("service.name", "keyword", "which program wrote it"),
     Field("service.version", "keyword", "its release"),
     Field("http.request.id", "keyword", "X-Request-Id, the client's or ours"),
+    Field("trace.id", "keyword", "the trace, where the request had a W3C traceparent"),
+    Field("span.id", "keyword", "the caller's span in that trace"),
     Field("occupancy.boot", "keyword", "one start of one serving process"),
     Field("occupancy.sequence", "long", "the record's number in its boot: 1, 2, 3, ..."),
     Field("occupancy.model.version", "keyword", "first 12 hex digits of the model's sha256"),
@@ -46,12 +54,27 @@ FIELDS: tuple[Field, ...] = (
     Field("occupancy.probability", "double", "probability that the room is occupied"),
     Field("occupancy.label", "byte", "1 where the probability is at least 0.5, else 0"),
     Field("occupancy.answer", "keyword", "occupied, empty, or uncertain inside the model's band"),
-    Field("occupancy.refusal.field", "keyword", "the field at fault"),
+    Field("occupancy.flags", "keyword", "what makes the answer doubtful: reason:field, see the flags of an answer"),
+    Field("occupancy.label_wanted", "boolean", "true where this prediction was drawn to be labelled; else absent"),
+    Field("occupancy.refusal.field", "keyword", "the field at fault; absent where the request as a whole failed"),
     Field("occupancy.refusal.reason", "keyword", "the rule it broke"),
     Field("occupancy.refusal.detail", "keyword", "the rule, the value and what was expected, in words"),
+    Field("occupancy.feedback.prediction", "keyword", "the prediction's id that the feedback is about"),
+    Field("occupancy.feedback.occupied", "boolean", "the truth; of several for one prediction the latest counts"),
+    Field("occupancy.feedback.authenticated", "boolean", "whether the sender had the token; without, it never trains"),
+    Field("occupancy.lost", "long", "records dropped, because they could not be written, since the last such record"),
 )
 
 _READING = [f"occupancy.reading.{name}" for name in NAMES]
+
+
+class Request(NamedTuple):
+    """The request that a record is about; `started_ns` is of the monotonic clock, trace and span are W3C's, or empty."""
+
+    id: str
+    trace: str
+    span: str
+    started_ns: int
 
 
 class Boot:
@@ -63,7 +86,6 @@ class Boot:
         self._numbers: Iterator[int] = itertools.count(1)
         self._common = {
             "ecs.version": ECS_VERSION,
-            "event.dataset": DATASET,
             "service.name": service,
             "service.version": version,
             "occupancy.boot": self.id,
@@ -71,27 +93,22 @@ class Boot:
             **({"occupancy.simulated": True} if simulated else {}),
         }
 
-    def begin(self, request: "Request", room: str, outcome: str) -> dict[str, Any]:
-        """Begin the next record; safe between threads."""
+    def begin(self, dataset: str, request: Request | None = None) -> dict[str, Any]:
+        """Begin the next record, of something that ends now; safe between threads."""
         number = next(self._numbers)
-        return {
-            "@timestamp": _time(request.observed),
+        fields = {
+            "@timestamp": datetime.now(UTC),
             **self._common,
+            "event.dataset": dataset,
             "event.id": f"{self.id}-{number}",
-            "event.outcome": outcome,
-            "event.duration": request.duration_ns,
-            "http.request.id": request.id,
             "occupancy.sequence": number,
-            "occupancy.room": room,
         }
-
-
-class Request(NamedTuple):
-    """The request that a record is about: its id, when it was answered and after how long."""
-
-    id: str
-    observed: datetime
-    duration_ns: int
+        if request is not None:
+            fields["event.duration"] = time.monotonic_ns() - request.started_ns
+            fields["http.request.id"] = request.id
+            if request.trace:
+                fields["trace.id"], fields["span.id"] = request.trace, request.span
+        return fields
 
 
 def prediction(
@@ -105,31 +122,72 @@ def prediction(
     probability: float,
     label: int,
     answer: str,
+    flags: list[str],
+    label_wanted: bool,
 ) -> dict[str, Any]:
     """Describe one prediction; `values` in the contract's order."""
-    fields = boot.begin(request, room, "success")
+    fields = boot.begin(PREDICTION, request)
+    fields["event.outcome"] = "success"
+    fields["occupancy.room"] = room
     if reading_id is not None:
         fields["occupancy.reading.id"] = reading_id
     if reading_time is not None:
-        fields["occupancy.reading.time"] = _time(reading_time)
+        fields["occupancy.reading.time"] = reading_time
     fields.update(zip(_READING, values, strict=True))
     fields["occupancy.probability"] = probability
     fields["occupancy.label"] = label
     fields["occupancy.answer"] = answer
+    if flags:
+        fields["occupancy.flags"] = flags
+    if label_wanted:
+        fields["occupancy.label_wanted"] = True
     return fields
 
 
 def refusal(
-    boot: Boot, request: Request, *, room: str, given: dict[str, float], field: str, reason: str, detail: str
+    boot: Boot,
+    request: Request,
+    *,
+    reason: str,
+    detail: str,
+    field: str | None = None,
+    room: str | None = None,
+    given: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Describe one refused reading; `given`: the sensor values that are numbers, by name, however wrong they are."""
-    fields = boot.begin(request, room, "failure")
-    fields.update((f"occupancy.reading.{name}", value) for name, value in given.items())
-    fields["occupancy.refusal.field"] = field
+    """Describe one reading that got no answer; `given`: its sensor values that are numbers, however wrong they are.
+
+    Where the request as a whole failed, before any reading was understood, there is no field and no room.
+    """
+    fields = boot.begin(PREDICTION, request)
+    fields["event.outcome"] = "failure"
+    if room is not None:
+        fields["occupancy.room"] = room
+    fields.update((f"occupancy.reading.{name}", value) for name, value in (given or {}).items())
+    if field is not None:
+        fields["occupancy.refusal.field"] = field
     fields["occupancy.refusal.reason"] = reason
     fields["occupancy.refusal.detail"] = detail
     return fields
 
 
-def _time(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def feedback(boot: Boot, request: Request, *, prediction: str, occupied: bool, authenticated: bool) -> dict[str, Any]:
+    """Describe the truth that someone told about an earlier prediction, by any process."""
+    return {
+        **boot.begin(FEEDBACK, request),
+        "occupancy.feedback.prediction": prediction,
+        "occupancy.feedback.occupied": occupied,
+        "occupancy.feedback.authenticated": authenticated,
+    }
+
+
+def loss(boot: Boot, lost: int) -> dict[str, Any]:
+    """Admit that records are missing; the gaps in the boot's sequence say which."""
+    return {**boot.begin(LOSS), "occupancy.lost": lost}
+
+
+def line(fields: dict[str, Any]) -> bytes:
+    """Write a record as one line of JSON."""
+    return _encode(fields) + b"\n"
+
+
+_encode = msgspec.json.Encoder().encode

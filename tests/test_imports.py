@@ -31,7 +31,9 @@ TESTED_ELSEWHERE = {
     "inference/wsgi.py": "tests/inference/test_server.py",
     "inference/body.py": "tests/inference/test_app.py",  # what HTTP does to a body and to an error shows in answers
     "inference/problems.py": "tests/inference/test_app.py",
-    "inference/prediction_log.py": "tests/inference/test_service.py",  # one line a record, from many threads
+    "inference/options.py": "tests/inference/test_app.py",
+    "inference/model_card.py": "tests/inference/test_app.py",
+    "inference/answering.py": "tests/inference/test_predict.py",  # it is what the callable does with a batch
     "training/charts.py": "tests/training/test_report.py",  # they are drawn in the page
     "training/settings.py": "tests/training/test_pipeline.py",
     "training/trackers/jsonl.py": "tests/training/test_trackers.py",

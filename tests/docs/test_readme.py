@@ -1,16 +1,14 @@
 """The README's answers are those that the shipped model gives."""
 
-import io
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from inference.app import create_app
-from inference.prediction_log import PredictionLog
-from inference.settings import Settings
+from inference.settings import SHIPPED_MODEL
 from occupancy import model
+from tests.inference.conftest import serve_model
 
 README = Path("README.md").read_text("utf-8")
 EXCHANGES = re.findall(r"\$ curl localhost:8080(\S+) -d '([^']*)'\n(\{.*\n(?:[^`\n].*\n)*)", README)
@@ -18,11 +16,12 @@ EXCHANGES = re.findall(r"\$ curl localhost:8080(\S+) -d '([^']*)'\n(\{.*\n(?:[^`
 
 @pytest.mark.parametrize(("path", "body", "printed"), EXCHANGES)
 def test_an_answer_in_the_readme_is_real(path: str, body: str, printed: str) -> None:
-    settings = Settings()
-    app = create_app(settings, model.load(settings.model), PredictionLog(io.StringIO()))
-    answer = json.loads(app.test_client().post(path, data=body).data)
+    served = serve_model(model.load(SHIPPED_MODEL))
+    answer = json.loads(served.client.post(path, data=body).data)
     shown = json.loads("".join(printed.splitlines()).replace(",...}", "}"))
     shown.pop("id", None)
+    if "probability" in shown:
+        assert shown.pop("probability") == pytest.approx(answer["probability"], abs=1e-6)
     assert shown.items() <= answer.items()
 
 

@@ -1,11 +1,7 @@
-import io
-
 from docs import reference
-from inference.app import create_app
-from inference.prediction_log import PredictionLog
-from inference.settings import Settings
 from occupancy.model import MissingModel
 from occupancy.reading import Reading
+from tests.inference.conftest import serve_model
 
 
 def test_the_page_is_what_the_tables_say() -> None:
@@ -13,7 +9,7 @@ def test_the_page_is_what_the_tables_say() -> None:
 
 
 def test_the_page_names_every_endpoint_with_its_method() -> None:
-    app = create_app(Settings(), MissingModel("none"), PredictionLog(io.StringIO()))
+    app = serve_model(MissingModel("none")).client.application
     for rule in app.url_map.iter_rules():
         (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
         assert f"| {method} {rule.rule} |" in reference.page()

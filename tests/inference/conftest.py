@@ -1,13 +1,14 @@
-import io
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from werkzeug.test import TestResponse
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.settings import SHIPPED_MODEL, Settings
+from inference.wsgi import boot_of
 from occupancy import model as model_file
-from occupancy import simulate
+from occupancy import record, simulate
 from occupancy.mapping import LABEL
 from occupancy.model import Card, Golden, Model, UnusableModel
 from occupancy.reading import NAMES
@@ -38,7 +40,8 @@ class Served:
     """The application for one model, and what it has written to its log."""
 
     client: FlaskClient
-    stream: io.StringIO
+    log: PredictionLog
+    path: Path
 
     def predict(self, body: Any, **headers: str) -> TestResponse:
         data = body if isinstance(body, bytes | str) else json.dumps(body)
@@ -51,7 +54,9 @@ class Served:
 
     @property
     def lines(self) -> list[str]:
-        text = self.stream.getvalue()
+        while self.log.queued:
+            time.sleep(0.001)
+        text = self.path.read_text("utf-8")
         assert text == "" or text.endswith("\n")
         return text.split("\n")[:-1]
 
@@ -64,8 +69,19 @@ Serve = Callable[..., Served]
 
 
 def serve_model(model: Model | UnusableModel, **settings: Any) -> Served:
-    stream = io.StringIO()
-    return Served(create_app(Settings(**settings), model, PredictionLog(stream)).test_client(), stream)
+    descriptor, path = tempfile.mkstemp()
+    boot = boot_of(model)
+    chosen = Settings(**{"label_one_in": 0, **settings})
+    log = PredictionLog(descriptor, chosen.log_queue, lambda lost: record.loss(boot, lost))
+    served = Served(create_app(chosen, model, boot, log).test_client(), log, Path(path))
+
+    def end() -> None:
+        log.close()
+        os.close(descriptor)
+        Path(path).unlink()
+
+    weakref.finalize(served, end)
+    return served
 
 
 def problem(response: TestResponse, status: int) -> dict[str, Any]:

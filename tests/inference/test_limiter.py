@@ -8,9 +8,9 @@ from inference.limiter import Limiter
 from inference.problems import Problem
 
 
-def test_no_limit_lets_everyone_in() -> None:
-    limiter = Limiter(0, 0)
-    with limiter, limiter, limiter:
+def test_without_a_limit_all_in_the_service_predict_at_a_time() -> None:
+    limiter = Limiter(0, 3)
+    with limiter, limiter.turn, limiter, limiter.turn, limiter, limiter.turn, pytest.raises(Problem), limiter:
         pass
 
 
@@ -23,7 +23,7 @@ def test_so_many_are_in_so_many_wait_and_the_rest_is_turned_away_at_once(concurr
     def call() -> str:
         nonlocal inside, most
         try:
-            with limiter:
+            with limiter, limiter.turn:
                 with lock:
                     inside += 1
                     most = max(most, inside)

@@ -47,5 +47,10 @@ def test_a_bad_setting_is_one_line(name: str, value: str, message: str) -> None:
 
 
 def test_those_who_wait_leave_threads_for_health_checks() -> None:
-    assert Settings(threads=8).server_threads == 8
-    assert Settings(threads=8, concurrency=2, queue=30).server_threads == 32 + SPARE_THREADS
+    assert Settings(concurrency=2, queue=30).server_threads == 32 + SPARE_THREADS
+
+
+def test_a_service_without_a_place_is_no_service() -> None:
+    with pytest.raises(InvalidSetting, match="leave no place"):
+        from_environment({"OCCUPANCY_QUEUE": "0"})
+    assert from_environment({"OCCUPANCY_QUEUE": "0", "OCCUPANCY_CONCURRENCY": "1"}).queue == 0

@@ -1,6 +1,8 @@
+import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,8 +10,8 @@ import pytest
 from occupancy import record
 from occupancy.reading import NAMES
 
-EAST = timezone(timedelta(hours=5, minutes=30))
-REQUEST = record.Request("q-1", datetime(2015, 2, 4, 17, 51, tzinfo=EAST), 1_234_567)
+REQUEST = record.Request("q-1", "", "", time.monotonic_ns())
+TRACED = REQUEST._replace(trace="4bf92f3577b34da6a3ce929d0e0e4736", span="00f067aa0ba902b7")
 VALUES = (20.5, 30.0, 0.0, 500.25, 0.0045)
 
 
@@ -17,29 +19,37 @@ def boot(*, simulated: bool = False) -> record.Boot:
     return record.Boot("occupancy-inference", "0.1.0", "0123456789ab", simulated=simulated)
 
 
-def prediction(by: record.Boot, **changes: Any) -> dict[str, Any]:
+def prediction(by: record.Boot, request: record.Request = REQUEST, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"room": "B 12", "reading_id": None, "reading_time": None, "values": VALUES}
-    return record.prediction(by, REQUEST, probability=0.25, label=0, answer="empty", **{**given, **changes})
+    said: dict[str, Any] = {"probability": 0.25, "label": 0, "answer": "empty", "flags": [], "label_wanted": False}
+    fields = record.prediction(by, request, **{**given, **said, **changes})
+    decoded: dict[str, Any] = json.loads(record.line(fields))
+    return decoded
 
 
 def test_a_prediction() -> None:
-    start = boot()
-    assert prediction(start, reading_id="r-1", reading_time=datetime(2015, 2, 4, 1, tzinfo=EAST)) == {
-        "@timestamp": "2015-02-04T12:21:00.000000Z",
+    start, before = boot(), datetime.now(UTC)
+    fields = prediction(start, TRACED, reading_id="r-1", reading_time=datetime(2015, 2, 3, 19, 30, tzinfo=UTC))
+    observed, duration = fields.pop("@timestamp"), fields.pop("event.duration")
+    assert before <= datetime.fromisoformat(observed) <= datetime.now(UTC)
+    assert observed.endswith("Z")
+    assert 0 < duration <= time.monotonic_ns() - REQUEST.started_ns
+    assert fields == {
         "ecs.version": "8.17.0",
         "event.dataset": "occupancy.prediction",
         "event.id": f"{start.id}-1",
         "event.outcome": "success",
-        "event.duration": 1_234_567,
         "service.name": "occupancy-inference",
         "service.version": "0.1.0",
         "http.request.id": "q-1",
+        "trace.id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "span.id": "00f067aa0ba902b7",
         "occupancy.boot": start.id,
         "occupancy.sequence": 1,
         "occupancy.model.version": "0123456789ab",
         "occupancy.room": "B 12",
         "occupancy.reading.id": "r-1",
-        "occupancy.reading.time": "2015-02-03T19:30:00.000000Z",
+        "occupancy.reading.time": "2015-02-03T19:30:00Z",
         "occupancy.reading.Temperature": 20.5,
         "occupancy.reading.Humidity": 30.0,
         "occupancy.reading.Light": 0.0,
@@ -53,16 +63,31 @@ def test_a_prediction() -> None:
 
 def test_what_is_not_known_is_absent() -> None:
     fields = prediction(boot())
-    absent = {"occupancy.reading.id", "occupancy.reading.time", "occupancy.simulated"}
+    absent = {
+        "occupancy.reading.id",
+        "occupancy.reading.time",
+        "occupancy.simulated",
+        "occupancy.flags",
+        "occupancy.label_wanted",
+        "trace.id",
+    }
     assert not absent & set(fields)
     assert None not in fields.values()
 
 
-def test_a_refusal() -> None:
-    start = boot(simulated=True)
-    fields = record.refusal(
-        start, REQUEST, room="B 12", given={"CO2": 1.0}, field="CO2", reason="out_of_range", detail="CO2 is 1"
+def test_doubt_and_a_wish_for_a_label_are_recorded() -> None:
+    fields = prediction(boot(), flags=["beyond_training:CO2"], label_wanted=True)
+    assert (fields["occupancy.flags"], fields["occupancy.label_wanted"]) == (["beyond_training:CO2"], True)
+
+
+def refusal(by: record.Boot) -> dict[str, Any]:
+    return record.refusal(
+        by, REQUEST, room="B 12", given={"CO2": 1.0}, field="CO2", reason="out_of_range", detail="CO2 is 1"
     )
+
+
+def test_a_refusal() -> None:
+    fields = refusal(boot(simulated=True))
     common = {"occupancy.reading.CO2": 1.0, "occupancy.simulated": True, "event.outcome": "failure"}
     assert fields.items() >= common.items()
     assert [fields[f"occupancy.refusal.{part}"] for part in ("field", "reason", "detail")] == [
@@ -71,13 +96,35 @@ def test_a_refusal() -> None:
         "CO2 is 1",
     ]
     assert not {"occupancy.probability", "occupancy.label", "occupancy.answer"} & set(fields)
+    whole = record.refusal(boot(), REQUEST, reason="overloaded", detail="too many")
+    assert not {"occupancy.refusal.field", "occupancy.room"} & set(whole)
+
+
+def test_feedback_and_loss_share_the_sequence() -> None:
+    start = boot()
+    told = record.feedback(start, REQUEST, prediction="0123456789ab-7", occupied=False, authenticated=True)
+    lost = record.loss(start, 12)
+    assert [fields["occupancy.sequence"] for fields in (told, lost, prediction(start))] == [1, 2, 3]
+    assert (
+        told.items()
+        >= {
+            "event.dataset": "occupancy.feedback",
+            "occupancy.feedback.prediction": "0123456789ab-7",
+            "occupancy.feedback.occupied": False,
+            "occupancy.feedback.authenticated": True,
+        }.items()
+    )
+    assert (lost["event.dataset"], lost["occupancy.lost"]) == ("occupancy.loss", 12)
+    assert record.ID.fullmatch(lost["event.id"])
+    assert not record.ID.fullmatch("0123456789ab-0")
 
 
 def test_the_table_and_the_records_agree() -> None:
-    said = prediction(boot(simulated=True), reading_id="r", reading_time=datetime(2015, 2, 4, tzinfo=UTC))
-    refused = record.refusal(boot(), REQUEST, room="r", given={}, field="body", reason="empty", detail="d")
+    start = boot(simulated=True)
+    said = prediction(start, TRACED, reading_id="r", reading_time=datetime.now(UTC), flags=["x"], label_wanted=True)
+    told = record.feedback(start, REQUEST, prediction=said["event.id"], occupied=True, authenticated=False)
     names = [field.name for field in record.FIELDS]
-    assert set(names) == {*said, *refused}
+    assert set(names) == {*said, *refusal(start), *told, *record.loss(start, 1)}
     assert len(set(names)) == len(names)
     assert {field.type for field in record.FIELDS} == {"date", "keyword", "long", "double", "byte", "boolean"}
     assert all(field.meaning for field in record.FIELDS)

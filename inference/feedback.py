@@ -1,0 +1,98 @@
+"""POST /feedback: the truth about an earlier prediction, whenever it comes, as a record that monitoring joins.
+
+Nothing is kept here: a prediction may be another process's, and feedback that comes twice leaves two records that say
+the same, of which the join takes the latest. So feedback may be late, repeated, out of order, or corrected.
+"""
+
+import hmac
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from inference import body
+from inference.metrics import Metrics
+from inference.prediction_log import PredictionLog
+from inference.problems import Problem
+from occupancy import record
+from occupancy.errors import InputError
+from occupancy.reading import InvalidReading
+from occupancy.record import Boot, Request
+
+MAX_BYTES = 4096
+
+
+class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client tells: the `id` of a prediction's answer, and whether the room was in fact occupied."""
+
+    id: Annotated[str, Meta(pattern=rf"^{record.ID.pattern}\Z", description="the `id` of the prediction's answer")]
+    occupied: Annotated[bool, Meta(description="whether the room was in fact occupied at the reading's time")]
+
+
+_decode = msgspec.json.Decoder(Truth).decode
+_FIELD = re.compile(r"`\$\.(\w+)`|field `(\w+)`")
+
+
+class InvalidToken(InputError):
+    """The file that should hold the feedback token can't be read, or holds none."""
+
+
+def read_token(path: str) -> bytes:
+    """Read the token; raises InvalidToken, naming the file."""
+    try:
+        token = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise InvalidToken(
+            f"OCCUPANCY_FEEDBACK_TOKEN_FILE={path}: {error.strerror}; name a file with a token"
+        ) from None
+    if not token:
+        raise InvalidToken(f"OCCUPANCY_FEEDBACK_TOKEN_FILE={path} is empty; put a token into it")
+    return token
+
+
+class Feedback:
+    """Takes feedback; with a token file, from those alone who send its token."""
+
+    def __init__(self, token_file: str, boot: Boot, log: PredictionLog, metrics: Metrics) -> None:
+        """Take what it needs."""
+        self._token_file, self._boot, self._log, self._metrics = token_file, boot, log, metrics
+
+    def take(self, environ: dict[str, Any], request: Request) -> dict[str, Any]:
+        """Record what a request tells and give the answer; raises Problem."""
+        authenticated = self._authenticate(environ.get("HTTP_AUTHORIZATION", ""))
+        try:
+            truth = _decode(body.read(environ, MAX_BYTES))
+        except InvalidReading as error:
+            raise Problem(413 if error.reason == "too_large" else 400, "invalid-feedback", str(error)) from None
+        except msgspec.ValidationError as error:
+            field = _FIELD.search(str(error))
+            name = (field[1] or field[2]) if field else "body"
+            raise Problem(
+                422, "invalid-feedback", f'{error}; expected {{"id": ..., "occupied": true or false}}', field=name
+            ) from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise Problem(400, "invalid-feedback", f"the body is not JSON: {error}", field="body") from None
+        self._log.write(
+            record.feedback(
+                self._boot, request, prediction=truth.id, occupied=truth.occupied, authenticated=authenticated
+            )
+        )
+        self._metrics.count("feedback", str(truth.occupied).lower(), str(authenticated).lower())
+        return {"id": truth.id, "occupied": truth.occupied, "authenticated": authenticated}
+
+    def _authenticate(self, header: str) -> bool:
+        """Compare the token in constant time; it is read anew each time, so that it can be changed under a running pod."""
+        if not self._token_file:
+            return False
+        scheme, _, given = header.partition(" ")
+        token = read_token(self._token_file)
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), token):
+            raise Problem(
+                401,
+                "unauthorized",
+                "feedback needs the token: send it as Authorization: Bearer TOKEN",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return True

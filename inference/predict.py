@@ -1,0 +1,109 @@
+"""POST /predict: how a request becomes an answer, top to bottom.
+
+It is a plain WSGI callable, mounted beside the Flask app that answers everything else: Flask's own request and response
+objects cost more than all that happens here.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from inference import age, body, formats, options, problems
+from inference.answering import Answering, described
+from inference.identity import identify
+from inference.limiter import Limiter
+from inference.metrics import Metrics
+from inference.prediction_log import PredictionLog
+from inference.problems import Problem
+from inference.settings import Settings
+from occupancy import record
+from occupancy.model import Model, UnusableModel
+from occupancy.reading import InvalidReading
+from occupancy.record import Boot, Request
+
+PATH = "/predict"
+
+
+class Predict:
+    """Answers with one model; without one it says why there is none."""
+
+    def __init__(
+        self, settings: Settings, model: Model | UnusableModel, boot: Boot, log: PredictionLog, metrics: Metrics
+    ) -> None:
+        """Prepare what every request needs."""
+        self._settings, self._model, self._boot, self._log, self._metrics = settings, model, boot, log, metrics
+        self._limiter = Limiter(settings.concurrency, settings.queue)
+        self._max_age = timedelta(seconds=settings.max_age)
+        if isinstance(model, Model):
+            self._zone = ZoneInfo(settings.timezone or model.card.timezone)
+            self._answering = Answering(settings, model, boot, log, metrics)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        request = identify(environ)
+        try:
+            said, status, kind, headers = self.answer(environ, request), "200 OK", "application/json", []
+        except Exception as error:  # noqa: BLE001 -- whatever happens, the client gets an answer
+            problem = error if isinstance(error, Problem) else problems.internal_error(error)
+            said, status, kind = problem.body(), problem.status_line, problems.MEDIA_TYPE
+            headers = list(problem.headers.items())
+            if problem.status >= 500 and isinstance(self._model, Model):  # a reading's own fault has its record already
+                self._log.write(record.refusal(self._boot, request, reason=problem.kind, detail=str(problem)))
+        start_response(
+            status,
+            [
+                ("Content-Type", kind),
+                ("Content-Length", str(len(said))),
+                ("X-Request-Id", request.id),
+                *headers,
+            ],
+        )
+        self._metrics.predicted(status[:3], (time.monotonic_ns() - request.started_ns) / 1e9)
+        return [said]
+
+    def answer(self, environ: dict[str, Any], request: Request) -> bytes:
+        """Read, decode, check, score, record: gives the answer's JSON; raises Problem."""
+        self._check(environ)
+        asked = options.read(environ)
+        with self._limiter:
+            try:
+                given = body.read(environ, self._settings.max_bytes)
+                with self._limiter.turn:
+                    if self._settings.delay:
+                        time.sleep(self._settings.delay)
+                    batch = formats.decode(
+                        given, environ.get("CONTENT_TYPE", ""), self._settings.max_readings, self._zone
+                    )
+                    if self._max_age:
+                        batch = age.check(batch, self._max_age, datetime.now(UTC))
+                    if batch.invalid:
+                        self._answering.refuse(batch.invalid, request)
+                        if batch.single or not asked.partial:
+                            raise _refusal(batch.invalid)
+                    answers = self._answering.answer(batch, request, asked)
+            except InvalidReading as error:
+                self._answering.refuse([error], request)
+                raise _refusal([error]) from None
+        return msgspec.json.encode(answers[0] if batch.single else answers)
+
+    def _check(self, environ: dict[str, Any]) -> None:
+        if environ["PATH_INFO"]:
+            raise Problem(404, "not-found", f"there is nothing here; readings go to POST {PATH}")
+        if environ["REQUEST_METHOD"] != "POST":
+            raise Problem(405, "method-not-allowed", f"readings go to {PATH} by POST", {"Allow": "POST"})
+        if isinstance(self._model, UnusableModel):
+            raise Problem(503, "no-model", f"no model is loaded: {self._model}", {"Retry-After": "10"})
+
+
+def _refusal(invalid: list[InvalidReading]) -> Problem:
+    """Make the problem that names the first bad reading's field, and lists all."""
+    first = invalid[0]
+    status = {"too_large": 413, "too_many": 413}.get(
+        first.reason, 422 if first.index is not None or first.field != "body" else 400
+    )
+    errors = [described(error) for error in invalid]
+    return Problem(status, "invalid-reading", str(first), field=first.field, reason=first.reason, errors=errors)
