@@ -65,6 +65,7 @@ class Shown:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
         yield browser
@@ -241,7 +242,7 @@ def test_a_humidity_ratio_by_hand_may_contradict(shown: Shown) -> None:
     shown.set(HumidityRatio=0.006)
     expect(shown.by_id("doubts")).to_contain_text("which Temperature and Humidity contradict")
     expect(shown.by_id("sentence")).to_contain_text("1 reason to doubt it")
-    expect(shown.sensor("HumidityRatio").locator(".hint")).to_have_text("contradicts the others")
+    expect(shown.sensor("HumidityRatio").locator(".hint")).to_have_text("contradicts temperature and humidity")
     assert '"HumidityRatio": 0.006' in shown.by_id("curl").inner_text()
     shown.page.get_by_label("set it by hand").uncheck()
     expect(shown.by_id("doubts")).to_be_hidden()
@@ -321,7 +322,7 @@ def test_it_recovers_when_the_service_comes_back(show: Show, tmp_path: Path) -> 
     expect(shown.by_id("notice")).to_contain_text("does not answer")
     expect(shown.by_id("word")).to_have_text("no answer")
     with running(tmp_path, OCCUPANCY_PORT=str(process.port)):
-        expect(shown.by_id("notice")).to_be_hidden(timeout=WAIT_MS)
+        expect(shown.by_id("notice")).to_be_hidden()
         expect(shown.by_id("word")).to_have_text("empty")
         expect(shown.number("Light")).to_have_value("20")
 
