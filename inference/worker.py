@@ -1,26 +1,28 @@
-"""gunicorn's threaded worker, made patient for a bounded time only: one connection can't hold a thread, nor the others.
+"""gunicorn's worker for this service: threads that wait for connections themselves, and wait for none of them for long.
 
-It differs in five things, each tested on real sockets: no thread waits for a connection's first byte; the time to send
-a request, and to take an answer, is bounded as a whole; malformed HTTP is answered with problem details; lingering at a
-connection's end happens in the connection's own thread, not in the one that accepts; and a worker that is stopped takes
-what has already connected, then refuses.
+gunicorn's own threaded worker hands each request from its main thread to a pool and back, which costs as much as the
+prediction. Here all threads wait on one epoll: whoever wakes answers, then waits again; a thread is started when none is
+left waiting. Parsing HTTP and building the WSGI environment stay gunicorn's.
+
+What a client can't do, each tested on real sockets: hold a thread before it has sent a byte, or by sending or reading
+slowly; get a page of HTML for malformed HTTP; lose an answer because it was still sending. A worker that is stopped
+answers what it has begun and what has already connected, then has the kernel refuse the rest.
 """
 
 import contextlib
 import errno
 import logging
+import math
+import os
+import select
 import socket
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
-from queue import SimpleQueue
-from selectors import EVENT_READ
-from typing import Any, NamedTuple
+from typing import Any
 
-from gunicorn import util
-from gunicorn.http import errors
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.http import errors, wsgi
+from gunicorn.workers.base import Worker as BaseWorker
+from gunicorn.workers.gthread import TConn
 
 from inference.body import Stalled
 from inference.problems import MEDIA_TYPE, Problem, internal_error
@@ -28,9 +30,10 @@ from inference.problems import MEDIA_TYPE, Problem, internal_error
 REQUEST_SECONDS = 10.0
 """For a request to arrive as a whole, and again for its answer to be taken."""
 IDLE_SECONDS = 5.0
-"""For a connection's first byte."""
+"""For a connection's first byte, and for what is left of a body that was not read."""
 LINGER_SECONDS, LINGER_BYTES = 2.0, 2**24
 """For a client to read its last answer, and what it may still send meanwhile."""
+_ONCE = select.EPOLLIN | select.EPOLLONESHOT
 _STATUS = {
     errors.LimitRequestLine: 414,
     errors.LimitRequestHeaders: 431,
@@ -40,6 +43,168 @@ _STATUS = {
 log = logging.getLogger("inference")
 
 
+class Worker(BaseWorker):  # type: ignore[misc]
+    """One process of threads; see the module's text."""
+
+    def init_process(self) -> None:
+        """Prepare what the threads share, then load the application and run."""
+        self._epoll = select.epoll()
+        self._listeners = {listener.fileno(): listener for listener in self.sockets}
+        self._connections: dict[int, TConn] = {}
+        self._full = False
+        self._lock = threading.Lock()
+        self._started = self._waiting = 0
+        super().init_process()
+
+    def run(self) -> None:
+        """Look after what the threads can't: idle connections, the parent, the end."""
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self._epoll.register(listener, _ONCE)
+        self._start_one_if_none_waits()
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            select.select([self.PIPE[0]], [], [], 1.0)  # a signal ends the wait
+            self._end_idle(time.monotonic())
+        self._drain()
+
+    def _drain(self) -> None:
+        """Take what has connected, refuse what has not, and give all of it time to end."""
+        self.alive = False  # from now on, answers close their connections
+        for listener in self.sockets:
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(listener)
+            while self._accept(listener):
+                pass
+            listener.close()
+        begun = time.monotonic()
+        while self._connections and time.monotonic() < begun + self.cfg.graceful_timeout:
+            self.notify()
+            time.sleep(0.02)
+            if time.monotonic() > begun + LINGER_SECONDS:
+                self._end_idle(math.inf)
+
+    def _end_idle(self, now: float) -> None:
+        """End connections that wait for a request longer than they may: their threads then find them at their end."""
+        for connection in list(self._connections.values()):
+            if connection.timeout < now and not connection.sock.has_sent():
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+    # --- threads: one waiter is always left, as long as there may be more
+
+    def _start_one_if_none_waits(self) -> None:
+        with self._lock:
+            if self._waiting or self._started >= self.cfg.threads:
+                return
+            self._started += 1
+            self._waiting += 1
+        threading.Thread(target=self._serve, name=f"request-{self._started}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            ready = self._epoll.poll(maxevents=1)
+            with self._lock:
+                self._waiting -= 1
+            if not self._waiting:
+                self._start_one_if_none_waits()
+            for descriptor, _ in ready:
+                if descriptor in self._listeners:
+                    self._take(self._listeners[descriptor])
+                else:
+                    self._attend(self._connections[descriptor])
+            with self._lock:
+                self._waiting += 1
+
+    # --- connections
+
+    def _take(self, listener: socket.socket) -> None:
+        self._accept(listener)
+        self._full = len(self._connections) >= self.cfg.worker_connections
+        if not self._full:
+            self._listen(listener)
+
+    def _listen(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it was closed meanwhile: the worker ends
+            self._epoll.modify(listener, _ONCE)
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept one connection, and wait for its first byte with all the others; tells whether there was one."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                log.error("no file descriptors are left: connections wait")  # noqa: TRY400
+                time.sleep(0.1)
+            return False
+        client = Client(fileno=accepted.detach())
+        connection = TConn(self.cfg, client, address, listener.getsockname())
+        connection.timeout = time.monotonic() + IDLE_SECONDS
+        self._connections[client.fileno()] = connection
+        self._epoll.register(client, _ONCE)
+        return True
+
+    def _attend(self, connection: TConn) -> None:
+        """Answer the requests that a connection has sent, then wait for its next, or end it."""
+        connection.timeout = math.inf  # it is not idle
+        keep = self._answer(connection)
+        while keep and connection.parser.unreader.buf.getvalue():  # read ahead: the next one is here already
+            keep = self._answer(connection)
+        if keep:
+            connection.timeout = time.monotonic() + self.cfg.keepalive
+            self._epoll.modify(connection.sock, _ONCE)
+            return
+        _linger(connection.sock)
+        del self._connections[connection.sock.fileno()]
+        connection.sock.close()
+        if self._full:
+            self._full = False
+            for listener in self.sockets:
+                self._listen(listener)
+
+    def _answer(self, connection: TConn) -> bool:
+        """Answer one request; tells whether to keep the connection."""
+        client, response = connection.sock, None
+        try:
+            client.setblocking(True)
+            client.deadline = time.monotonic() + REQUEST_SECONDS
+            connection.init()
+            request = next(connection.parser)
+            response, environ = wsgi.create(
+                request, client, connection.client, connection.server, self.cfg, response_class=Response
+            )
+            environ["wsgi.multithread"] = True
+            if not self.alive:
+                response.force_close()
+            response.send(self.wsgi(environ, response.start_response))
+            if response.should_close():
+                return False
+            client.deadline = time.monotonic() + REQUEST_SECONDS
+            return bool(connection.parser.finish_body(deadline=time.monotonic() + IDLE_SECONDS))
+        except (errors.NoMoreData, StopIteration, ConnectionError) as gone:
+            self.log.debug("connection ended: %r", gone)
+        except Exception as error:  # noqa: BLE001 -- whatever happens, the client gets an answer
+            if response is None or not response.headers_sent:
+                self.handle_error(client, error)
+        return False
+
+    def handle_error(self, client: "Client", error: Exception) -> None:
+        """Answer what never became a request of the application's."""
+        if isinstance(error, errors.ParseException):
+            status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
+            detail = str(error).encode("ascii", "backslashreplace").decode()[:256]
+            problem = Problem(status, "request-timeout" if status == 408 else "malformed-request", detail)
+        else:
+            problem = internal_error(error)
+        body = problem.body()
+        head = (
+            f"HTTP/1.1 {problem.status_line}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):
+            client.sendall(head.encode() + body)
+
+
 class Client(socket.socket):
     """A client's socket; each wait on it ends at its `deadline` (of the monotonic clock) or soon after.
 
@@ -47,6 +212,16 @@ class Client(socket.socket):
     """
 
     deadline = 0.0
+
+    def has_sent(self) -> bool:
+        """Tell whether something waits to be received: a request, for which no thread is free, or the end."""
+        try:
+            super().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Receive; raises Stalled when it takes too long."""
@@ -69,135 +244,41 @@ class Client(socket.socket):
                 raise ConnectionAbortedError
 
 
-class Pool:
-    """Threads for jobs that nobody asks the result of: a ThreadPoolExecutor without its futures, which cost 20 µs a job."""
+class Response(wsgi.Response):  # type: ignore[misc]
+    """gunicorn's response, its head and body sent in one piece: one system call and one packet less."""
 
-    def __init__(self, limit: int) -> None:
-        """Start none yet: a thread is started when a job finds none free."""
-        self._limit, self._started, self._waiting = limit, 0, 0
-        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+    head = b""
+    headers_sent: bool
 
-    def submit(self, job: Callable[[], object]) -> None:
-        """Have a thread do a job; called by one thread only."""
-        self._waiting += 1
-        if self._waiting > self._started and self._started < self._limit:
-            self._started += 1
-            threading.Thread(target=self._work, name=f"request-{self._started}", daemon=True).start()
-        self._jobs.put(job)
-
-    def finished(self) -> None:
-        """Note that a job is done; called by the same thread as `submit`."""
-        self._waiting -= 1
-
-    def shutdown(self, wait: bool) -> None:  # noqa: ARG002 -- gunicorn says it
-        """Let the threads end when they have done what is queued."""
-        for _ in range(self._started):
-            self._jobs.put(None)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-
-
-class _Done(NamedTuple):
-    """What gunicorn asks of a future: whether to keep the connection."""
-
-    keep: bool
-
-    def result(self) -> bool:
-        return self.keep
-
-    def cancelled(self) -> bool:
-        return False
-
-
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """See the module's text."""
-
-    def accept(self, listener: socket.socket) -> None:
-        """Take a connection, and wait for its first byte with all the others."""
+    def send(self, pieces: Any) -> None:
+        """Send what the application gave."""
         try:
-            accepted, address = listener.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                log.error("no file descriptors are left: connections wait")  # noqa: TRY400
-                time.sleep(0.1)
-            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
-                raise
-            return
-        self.nr_conns += 1
-        client = Client(fileno=accepted.detach())
-        connection = TConn(self.cfg, client, address, listener.getsockname())
-        connection.timeout = time.monotonic() + IDLE_SECONDS
-        self.pending_conns.append(connection)
-        self.poller.register(client, EVENT_READ, partial(self.on_pending_socket_readable, connection))
+            for piece in pieces:
+                self.write(piece)
+            self.close()
+            if self.head:  # there was no body
+                self.sock.sendall(self.head)
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
 
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """At the end, take what has already connected, then have the kernel refuse the next."""
-        super().set_accept_enabled(enabled)
-        if self.alive:
-            return
-        for listener in self.sockets:
-            waiting = None
-            while waiting != self.nr_conns:
-                waiting = self.nr_conns
-                self.accept(listener)
-            listener.close()
+    def send_headers(self) -> None:
+        """Keep them for the first piece of the body."""
+        if not self.headers_sent:
+            lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
+            self.head, self.headers_sent = "".join(lines).encode("latin-1"), True
 
-    def get_thread_pool(self) -> Pool:
-        """Make the pool of threads that answer."""
-        return Pool(self.cfg.threads)
-
-    def enqueue_req(self, connection: TConn) -> None:
-        """Have a thread answer a request; when it has, the main thread takes the connection back."""
-        self.tpool.submit(partial(self._serve, connection))
-
-    def _serve(self, connection: TConn) -> None:
-        self.method_queue.defer(self._take_back, connection, self.handle(connection))
-
-    def _take_back(self, connection: TConn, keep: bool) -> None:
-        self.tpool.finished()
-        self.finish_request(connection, _Done(keep))
-
-    def handle(self, connection: TConn) -> bool:
-        """Answer one request of a connection, in a thread of the pool; tells whether to keep the connection."""
-        client, request, keep = connection.sock, None, False
-        try:
-            client.setblocking(True)
-            client.deadline = time.monotonic() + REQUEST_SECONDS
-            connection.init()
-            request = next(connection.parser)
-            answered = self.handle_request(request, connection)
-            client.deadline = time.monotonic() + REQUEST_SECONDS  # for what is left of its body
-            keep = self._keepalive_after(connection, answered)
-        except (errors.NoMoreData, StopIteration, ConnectionError) as gone:
-            self.log.debug("connection ended: %r", gone)
-        except Exception as error:  # noqa: BLE001 -- whatever happens, the client gets an answer
-            self.handle_error(request, client, connection.client, error)
-        if not keep:
-            _linger(client)
-        return keep
-
-    def handle_error(self, req: object, client: Client, addr: object, exc: Exception) -> None:  # noqa: ARG002 -- as above
-        """Answer what never became a request of the application's."""
-        if isinstance(exc, errors.ParseException):
-            status = next((status for kind, status in _STATUS.items() if isinstance(exc, kind)), 400)
-            detail = str(exc).encode("ascii", "backslashreplace").decode()[:256]
-            problem = Problem(status, "request-timeout" if status == 408 else "malformed-request", detail)
-        else:
-            problem = internal_error(exc)
-        body = problem.body()
-        head = (
-            f"HTTP/1.1 {problem.status_line}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
-        )
-        with contextlib.suppress(OSError):
-            util.write_nonblock(client, head.encode() + body)
+    def _emit_body(self, data: bytes) -> None:
+        if self.chunked:
+            data = b"%X\r\n%s\r\n" % (len(data), data)
+        self.sock.sendall(self.head + data)
+        self.head = b""
 
 
 def _linger(client: Client) -> None:
     """Let the client read the answer before the connection ends: without, what it still sends would erase it."""
     until, drained = time.monotonic() + LINGER_SECONDS, 0
+    client.deadline = math.inf
     with contextlib.suppress(OSError, Stalled):
         client.shutdown(socket.SHUT_WR)
         while drained < LINGER_BYTES and (left := until - time.monotonic()) > 0:
@@ -206,4 +287,3 @@ def _linger(client: Client) -> None:
             if not received:
                 break
             drained += received
-        client.shutdown(socket.SHUT_RDWR)
