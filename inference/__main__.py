@@ -13,8 +13,7 @@ from pathlib import Path
 import msgspec
 from gunicorn.app.wsgiapp import run
 
-from inference import score
-from inference.feedback import read_token
+from inference.bearer import read_token
 from inference.settings import PREFIX, Settings, read
 from occupancy.errors import InputError
 from occupancy.settings import InvalidSetting
@@ -23,6 +22,8 @@ from occupancy.settings import InvalidSetting
 def main(argv: list[str]) -> int:
     """Score, or check the settings and hand over to gunicorn with our configuration file."""
     if argv[:1] == ["score"]:
+        from inference import score  # noqa: PLC0415 -- it loads XGBoost, which the process that starts workers does without
+
         return score.main(argv[1:], os.environ)
     try:
         chosen = read(argv, os.environ, __doc__ or "")

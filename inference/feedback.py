@@ -4,20 +4,17 @@ Nothing is kept here: a prediction may be another process's, and feedback that c
 the same, of which the join takes the latest. So feedback may be late, repeated, out of order, or corrected.
 """
 
-import hmac
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from inference import body
+from inference import bearer, body
 from inference.metrics import Metrics
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
 from occupancy import record
-from occupancy.errors import InputError
 from occupancy.reading import InvalidReading
 from occupancy.record import Boot, Request
 
@@ -35,23 +32,6 @@ _decode = msgspec.json.Decoder(Truth).decode
 _FIELD = re.compile(r"`\$\.(\w+)`|field `(\w+)`")
 
 
-class InvalidToken(InputError):
-    """The file that should hold the feedback token can't be read, or holds none."""
-
-
-def read_token(path: str) -> bytes:
-    """Read the token; raises InvalidToken, naming the file."""
-    try:
-        token = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise InvalidToken(
-            f"OCCUPANCY_FEEDBACK_TOKEN_FILE={path}: {error.strerror}; name a file with a token"
-        ) from None
-    if not token:
-        raise InvalidToken(f"OCCUPANCY_FEEDBACK_TOKEN_FILE={path} is empty; put a token into it")
-    return token
-
-
 class Feedback:
     """Takes feedback; with a token file, from those alone who send its token."""
 
@@ -61,7 +41,7 @@ class Feedback:
 
     def take(self, environ: dict[str, Any], request: Request) -> dict[str, Any]:
         """Record what a request tells and give the answer; raises Problem."""
-        authenticated = self._authenticate(environ.get("HTTP_AUTHORIZATION", ""))
+        authenticated = self._token_file != "" and bearer.check(environ, self._token_file)
         try:
             truth = _decode(body.read(environ, MAX_BYTES))
         except InvalidReading as error:
@@ -81,18 +61,3 @@ class Feedback:
         )
         self._metrics.count("feedback", str(truth.occupied).lower(), str(authenticated).lower())
         return {"id": truth.id, "occupied": truth.occupied, "authenticated": authenticated}
-
-    def _authenticate(self, header: str) -> bool:
-        """Compare the token in constant time; it is read anew each time, so that it can be changed under a running pod."""
-        if not self._token_file:
-            return False
-        scheme, _, given = header.partition(" ")
-        token = read_token(self._token_file)
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), token):
-            raise Problem(
-                401,
-                "unauthorized",
-                "feedback needs the token: send it as Authorization: Bearer TOKEN",
-                {"WWW-Authenticate": "Bearer"},
-            )
-        return True

@@ -4,9 +4,7 @@ import http
 import logging
 from typing import Any
 
-from flask import Flask, Response
 from msgspec import json
-from werkzeug.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("inference")
@@ -45,22 +43,3 @@ def internal_error(error: Exception) -> Problem:
     """Log what should not have happened, and give what the client may know of it."""
     log.exception("unexpected error", exc_info=error)
     return Problem(500, "internal-error", "the service failed; its log says why")
-
-
-def install(app: Flask) -> None:
-    """Make an app answer every error with problem details."""
-
-    @app.errorhandler(Problem)
-    def problem(error: Problem) -> Response:
-        return Response(error.body(), error.status, error.headers, content_type=MEDIA_TYPE)
-
-    @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        kind = http.HTTPStatus(status).phrase.lower().replace(" ", "-")
-        headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
-        return problem(Problem(status, kind, error.description or kind, headers))
-
-    @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        return problem(internal_error(error))

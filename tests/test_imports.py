@@ -31,6 +31,8 @@ TESTED_ELSEWHERE = {
     "inference/wsgi.py": "tests/inference/test_server.py",
     "inference/body.py": "tests/inference/test_app.py",  # what HTTP does to a body and to an error shows in answers
     "inference/problems.py": "tests/inference/test_app.py",
+    "inference/bearer.py": "tests/inference/test_feedback.py",
+    "inference/exposition.py": "tests/inference/test_metrics.py",
     "inference/options.py": "tests/inference/test_app.py",
     "inference/model_card.py": "tests/inference/test_app.py",
     "inference/answering.py": "tests/inference/test_predict.py",  # it is what the callable does with a batch

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inference.feedback import InvalidToken, read_token
+from inference.bearer import InvalidToken, read_token
 from tests.inference.conftest import GOOD, Serve, Served, problem
 
 ID = "0123456789ab-7"
