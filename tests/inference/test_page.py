@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_play
 from inference.app import CONTENT_SECURITY_POLICY, PAGE
 from inference.demo import SCENES
 from occupancy.reading import NAMES
-from tests.inference.conftest import Process, running
+from tests.inference.conftest import ROOT, Process, environment, running
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -321,10 +322,24 @@ def test_it_recovers_when_the_service_comes_back(show: Show, tmp_path: Path) -> 
     shown.set(Light=20)
     expect(shown.by_id("notice")).to_contain_text("does not answer")
     expect(shown.by_id("word")).to_have_text("no answer")
-    with running(tmp_path, OCCUPANCY_PORT=str(process.port)):
+    with again(process.port):
         expect(shown.by_id("notice")).to_be_hidden()
         expect(shown.by_id("word")).to_have_text("empty")
         expect(shown.number("Light")).to_have_value("20")
+
+
+@contextmanager
+def again(port: int) -> Iterator[None]:
+    """Run the service where another was before."""
+    variables = {"OCCUPANCY_HOST": "127.0.0.1", "OCCUPANCY_PORT": str(port)}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        [sys.executable, "-m", "inference"], cwd=ROOT, env=environment(**variables), stdout=quiet, stderr=quiet
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize("width", [320, 360, 390, 1280])
