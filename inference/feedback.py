@@ -24,7 +24,7 @@ MAX_BYTES = 4096
 class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a client tells: the `id` of a prediction's answer, and whether the room was in fact occupied."""
 
-    id: Annotated[str, Meta(pattern=rf"^{record.ID.pattern}\Z", description="the `id` of the prediction's answer")]
+    id: Annotated[str, Meta(pattern=rf"^{record.ID.pattern}$(?!\n)", description="the `id` of the prediction's answer")]
     occupied: Annotated[bool, Meta(description="whether the room was in fact occupied at the reading's time")]
 
 

@@ -27,6 +27,8 @@ def read(environ: dict[str, Any]) -> Options:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in Options._fields:
             raise _invalid(name, f"there is no option {name[:64]!a}; there are {' and '.join(Options._fields)}")
+        if name in given:
+            raise _invalid(name, f"{name} is given twice")
         if value not in _VALUES:
             raise _invalid(name, f"{name} is {value[:64]!a}: expected true or false")
         given[name] = _VALUES[value]

@@ -276,6 +276,7 @@ def test_a_request_has_an_id(served: Served, given: str | None, kept: bool) -> N
         ("explain", "explain"),
         ("explian=true", "explian"),
         ("partial=true&x%0a=1", "x\\n"),
+        ("explain=true&explain=true", "explain"),
         ("partial=" + "x" * 5000, "partial"),
     ],
 )

@@ -88,6 +88,11 @@ def test_every_reference_leads_somewhere(settings: Settings) -> None:
     assert described["components"]["schemas"].keys() - used == unused
 
 
+def test_patterns_mean_the_same_in_javascript(settings: Settings) -> None:
+    for pattern in values(document(settings), "pattern"):
+        assert not re.search(r"\\[AZz]|\(\?[<P#aiLmsux]", pattern), f"ECMA-262 has no such thing: {pattern}"
+
+
 @pytest.mark.schemathesis
 @needs_schemathesis
 def test_it_is_valid(settings: Settings) -> None:
