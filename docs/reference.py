@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from inference.openapi import OPTIONS, document
+from inference.schemas import REASONS
 from inference.settings import PREFIX, SHIPPED_MODEL
 from inference.settings import Settings as Inference
 from occupancy import record, settings
@@ -12,6 +14,8 @@ from training.settings import Settings as Training
 from training.space import PARAMETERS
 
 PAGE = Path(__file__).with_name("reference.md")
+DESCRIBED = document(Inference())
+ANSWER = DESCRIBED["components"]["schemas"]["Answer"]["properties"]
 
 
 def page() -> str:
@@ -67,20 +71,29 @@ A variable, or a flag of `python -m inference` (which wins). An unknown variable
 
 ## The service's endpoints
 
-| endpoint | answer |
-|---|---|
-| POST /predict | one object for one reading, a list for a list, CSV or NDJSON: `id`, `label`, `probability`, `answer`, `model_version`; where they apply `reading_id`, `flags`, `label_wanted`, `simulated`; `?explain=true` adds `explanation`, `?partial=true` answers the good readings of a batch although others are refused |
-| POST /feedback | the truth for an earlier prediction, `{{"id": ..., "occupied": true}}`; with a token where one is configured |
-| GET / | a page to try it with |
-| GET /model | what is live: version, lineage, metrics, contract, since when |
-| GET /metrics | Prometheus' text format |
-| GET /openapi.json | all of this as OpenAPI 3.1 |
-| GET /healthz | 200 while the process answers |
-| GET /readyz | 200 with the model's version, or 503 that says why no model is loaded |
+Described in full, with examples, at GET /openapi.json.
+
+{
+        _table(
+            ("endpoint", "what it does"),
+            [
+                (f"{method.upper()} {path}", item[method]["summary"])
+                for path, item in DESCRIBED["paths"].items()
+                for method in ("get", "post")
+                if method in item
+            ],
+        )
+    }
+
+POST /predict has options: {"; ".join(f"`?{name}=true`: {text}" for name, text in OPTIONS.items())}. An answer:
+
+{_table(("field", "meaning"), [(f"`{name}`", about["description"]) for name, about in ANSWER.items()])}
 
 Errors are problem details (RFC 9457, `application/problem+json`): 400 a body or a request that can't be understood, 401 feedback
 without the token, 404, 405, 408 a request that did not arrive in time, 413 too large, 415 an encoded body, 422 a reading outside
 the contract (`field`, `reason`, and each bad reading in `errors`), 503 no model or too many waiting (with Retry-After), 500.
+
+{_table(("reason", "meaning"), [(f"`{reason}`", meaning) for reason, meaning in REASONS.items()])}
 
 ## The record
 

@@ -73,7 +73,7 @@ def document(settings: Settings) -> Object:
             "/healthz": _get("healthz", "Alive: the process answers.", _answer("Alive")),
             "/readyz": _get("readyz", "Ready: a model is loaded and proved itself.", _answer("Ready"), BY_MODEL),
             "/metrics": _get("metrics", "What Prometheus reads.", {"text/plain": {"schema": TEXT}}),
-            "/openapi.json": _get("openapi", "This document.", {_JSON: {"schema": {"type": "object"}}}),
+            "/openapi.json": _get("openapi", "All of this as OpenAPI 3.1.", {_JSON: {"schema": {"type": "object"}}}),
             "/": _get("page", "A page to try it with.", {"text/html": {"schema": TEXT}}),
         },
         "components": {

@@ -95,7 +95,7 @@ def schemas(settings: Settings) -> Schema:
                 "flags": {"type": "array", "items": ref("Flag"), "minItems": 1, "description": "why to doubt it"},
                 "label_wanted": _about({"const": True}, MEANING["occupancy.label_wanted"]),
                 "simulated": _about({"const": True}, MEANING["occupancy.simulated"]),
-                "explanation": ref("Explanation"),
+                "explanation": _about(ref("Explanation"), "what each sensor adds to it, where explain was asked for"),
             },
         ),
         "Answers": {"type": "array", "items": ref("Answer", "Refused"), "minItems": 1},
