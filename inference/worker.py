@@ -18,6 +18,8 @@ import select
 import socket
 import threading
 import time
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from gunicorn.http import errors, wsgi
@@ -52,6 +54,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         self._listeners = {listener.fileno(): listener for listener in self.sockets}
         self._connections: dict[int, TConn] = {}
         self._full = False
+        self._settings = _Settings(self.cfg)
         self._lock = threading.Lock()
         self._started = self._waiting = 0
         super().init_process()
@@ -138,7 +141,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 time.sleep(0.1)
             return False
         client = Client(fileno=accepted.detach())
-        connection = TConn(self.cfg, client, address, listener.getsockname())
+        connection = TConn(self._settings, client, address, listener.getsockname())
         connection.timeout = time.monotonic() + IDLE_SECONDS
         self._connections[client.fileno()] = connection
         self._epoll.register(client, _ONCE)
@@ -171,7 +174,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             connection.init()
             request = next(connection.parser)
             response, environ = wsgi.create(
-                request, client, connection.client, connection.server, self.cfg, response_class=Response
+                request, client, connection.client, connection.server, self._settings, response_class=Response
             )
             environ["wsgi.multithread"] = True
             if not self.alive:
@@ -179,6 +182,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
             response.send(self.wsgi(environ, response.start_response))
             if response.should_close():
                 return False
+            if getattr(request.body.reader, "length", None) == 0:  # nothing is left of it, as always but after an error
+                return True
             client.deadline = time.monotonic() + REQUEST_SECONDS
             return bool(connection.parser.finish_body(deadline=time.monotonic() + IDLE_SECONDS))
         except (errors.NoMoreData, StopIteration, ConnectionError) as gone:
@@ -203,6 +208,18 @@ class Worker(BaseWorker):  # type: ignore[misc]
         )
         with contextlib.suppress(OSError):
             client.sendall(head.encode() + body)
+
+
+class _Settings:
+    """gunicorn's settings as plain attributes: it looks some up for every request, each time through three calls."""
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._settings, name)
+        setattr(self, name, value)
+        return value
 
 
 class Client(socket.socket):
@@ -265,14 +282,26 @@ class Response(wsgi.Response):  # type: ignore[misc]
     def send_headers(self) -> None:
         """Keep them for the first piece of the body."""
         if not self.headers_sent:
-            lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
-            self.head, self.headers_sent = "".join(lines).encode("latin-1"), True
+            lines = [
+                f"HTTP/1.1 {self.status}",
+                f"Date: {_date(int(time.time()))}",
+                f"Connection: {'close' if self.should_close() else 'keep-alive'}",
+                *(f"{name}: {value}" for name, value in self.headers),
+                *(("Transfer-Encoding: chunked",) if self.chunked else ()),
+                "\r\n",
+            ]
+            self.head, self.headers_sent = "\r\n".join(lines).encode("latin-1"), True
 
     def _emit_body(self, data: bytes) -> None:
         if self.chunked:
             data = b"%X\r\n%s\r\n" % (len(data), data)
         self.sock.sendall(self.head + data)
         self.head = b""
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _linger(client: Client) -> None:
