@@ -41,7 +41,7 @@ def read(environ: dict[str, Any], limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> InvalidReading:
-    return InvalidReading("body", "too_large", f"the body has more than {limit} bytes; send fewer readings at a time")
+    return InvalidReading("body", "too_large", f"the body has more than {limit} bytes; send less at a time")
 
 
 def _incomplete() -> InvalidReading:

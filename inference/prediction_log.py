@@ -17,7 +17,7 @@ from occupancy.record import line
 ATOMIC_BYTES = 4096
 """One write of this many bytes to a pipe is never cut (PIPE_BUF on Linux), also when the process is killed."""
 GATHER_SECONDS = 0.01
-STUCK_SECONDS = 0.05
+STUCK_SECONDS = 1.0
 """Without a write for so long, the writer is stuck: requests no longer wait for it."""
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 5.0

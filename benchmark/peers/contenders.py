@@ -10,10 +10,10 @@ from typing import Any
 
 from benchmark.peers.server import ROOT
 
-OURS, UNIT, MLSERVER = "ours", "empty Flask handler", "MLServer"
+OURS, UNIT, MLSERVER, LIMIT = "ours", "empty Flask handler", "MLServer", "bare socket"
 PLAIN_FASTAPI, FAST_FASTAPI = "empty FastAPI handler, plain uvicorn", "empty FastAPI handler, uvicorn[standard]"
 FASTAPI = "FastAPI with pydantic and inplace_predict, uvicorn[standard]"
-PORTS = 7  # that they need together
+PORTS = 8  # that they need together
 Reading = dict[str, float]
 
 
@@ -56,7 +56,7 @@ def contenders(ports: Sequence[int], model: str, folder: Path) -> list[Contender
     `ports`: `PORTS` free ones; `folder`: where a peer's configuration may be written.
     """
     absent = missing()
-    found = [_empty_flask(ports[0]), service(ports[1], model)]
+    found = [_empty_flask(ports[0]), service(ports[1], model), _bare_socket(ports[7])]
     if "fastapi" not in absent:
         found += _fastapi(ports[2:5], model)
     if "mlserver" not in absent:
@@ -75,6 +75,12 @@ def _empty_flask(port: int) -> Contender:
         "/predict",
         _plain,
     )
+
+
+def _bare_socket(port: int) -> Contender:
+    command = [sys.executable, "-m", "benchmark.peers.bare_socket", str(port)]
+    about = f"{LIMIT} in Python: one thread, nothing parsed, a constant answered"
+    return Contender(LIMIT, about, port, command, {}, "/predict", _plain)
 
 
 def _fastapi(ports: Sequence[int], model: str) -> list[Contender]:

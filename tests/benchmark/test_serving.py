@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmark import load, serving
-from benchmark.peers import contenders
-from benchmark.peers.image import start_image
+from benchmark.peers import contenders, inside
+from benchmark.peers.image import DockerFailed, start_image
 from benchmark.peers.server import NeverAnswered, answers, free_ports, pinned, running
 from benchmark.serving import MODEL, Known, WrongAnswer
 from inference.settings import SHIPPED_MODEL
@@ -48,7 +48,7 @@ def test_a_run_without_peers_says_what_to_install(
     printed, errors = capsys.readouterr()
     assert "without fastapi and mlserver: `make peers` installs" in errors
     assert "3 kept-alive connections; 1 alternating rounds of 0.3 s" in printed
-    check_tables(printed, [contenders.UNIT, contenders.OURS])
+    check_tables(printed, [contenders.UNIT, contenders.OURS, contenders.LIMIT])
     assert os.sched_getaffinity(0) == before
 
 
@@ -59,7 +59,7 @@ def test_every_peer_answers_as_the_model_does_and_takes_part(capsys: pytest.Capt
     check_tables(
         capsys.readouterr().out,
         [
-            *(contenders.UNIT, contenders.OURS, contenders.PLAIN_FASTAPI, contenders.FAST_FASTAPI),
+            *(contenders.UNIT, contenders.OURS, contenders.LIMIT, contenders.PLAIN_FASTAPI, contenders.FAST_FASTAPI),
             *(contenders.FASTAPI, contenders.MLSERVER),
         ],
     )
@@ -153,24 +153,24 @@ def test_a_spread_is_the_median_and_the_range(values: list[float], text: str) ->
 
 DOCKERFILE = """
 FROM python:3.11-slim-bookworm
-CMD ["python", "-m", "http.server", "8080", "--directory", "/tmp"]
+RUN printf 'import http.server as h\\nclass A(h.BaseHTTPRequestHandler):\\n def do_POST(self):\\n  self.protocol_version = \
+"HTTP/1.1"; self.send_response(%d); self.end_headers()\\nh.HTTPServer(("", 8080), A).serve_forever()\\n' 200 > inference.py
 """
 
 
 @pytest.mark.docker
-def test_a_container_is_started_timed_weighed_and_removed() -> None:
+def test_an_image_is_started_timed_and_weighed() -> None:
     if not shutil.which("docker") or subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
         pytest.skip("no Docker engine answers")
     image = "occupancy_benchmark_test"
     subprocess.run(["docker", "build", "-t", image, "-"], input=DOCKERFILE.encode(), check=True, capture_output=True)
     try:
-        address = ("127.0.0.1", free_ports(1)[0])
-        found = start_image(image, address, load.request(address, "/"))
-        assert 0 < found.from_process <= found.from_command
-        assert 1 < found.resident < 1000
-        left = subprocess.run(
-            ["docker", "ps", "-aq", "--filter", f"ancestor={image}"], capture_output=True, text=True, check=True
-        )
-        assert left.stdout == ""
+        found = start_image(image)
+        assert len(found) == inside.STARTS
+        for start in found:
+            assert 0 < start.seconds < inside.GIVE_UP_SECONDS
+            assert 1 < start.proportional <= start.resident < 1000
+        with pytest.raises(DockerFailed, match="no_such_image"):
+            start_image("no_such_image:at-all")
     finally:
         subprocess.run(["docker", "rmi", "--force", image], check=True, capture_output=True)

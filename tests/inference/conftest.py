@@ -229,7 +229,7 @@ def running(folder: Path, *argv: str, **variables: str) -> Iterator[Process]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    variables = {"OCCUPANCY_HOST": "127.0.0.1", "OCCUPANCY_PORT": str(port), **variables}
+    variables = {"OCCUPANCY_HOST": "127.0.0.1", **variables, "OCCUPANCY_PORT": str(port)}
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, *(argv or ("-m", "inference"))],
@@ -248,6 +248,8 @@ def running(folder: Path, *argv: str, **variables: str) -> Iterator[Process]:
                 time.sleep(0.05)
             else:
                 break
+        else:
+            raise AssertionError(f"the service never answered:\n{service.log}")
         yield service
     finally:
         if process.poll() is None:
