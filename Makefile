@@ -55,6 +55,9 @@ types: $(VENV)/dev
 test: $(VENV)/dev ## the tests; those that need Docker or the real data skip where it is missing
 	$(IN)/python -m pytest $(PYTEST)
 
+soak: $(VENV)/dev ## the service under 50,000 bad requests, full disks and overload, which `make test` has in short
+	$(IN)/python -m pytest tests/inference/test_abuse.py --soak=50000 $(PYTEST)
+
 docs: $(VENV)/dev ## write docs/reference.md from the tables in the code
 	$(IN)/python -m docs.reference
 
@@ -73,7 +76,7 @@ schemathesis: $(VENV)-schemathesis/ready ## the environment in which a test hold
 lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 	./requirements/lock
 
-.PHONY: help demo data train serve model check lint types test docs mlflow peers schemathesis lock
+.PHONY: help demo data train serve model check lint types test soak docs mlflow peers schemathesis lock
 
 # --- container images
 IMAGE_TAG ?= latest

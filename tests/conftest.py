@@ -13,6 +13,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips", action="store_true", help="a skipped test fails the run: every service is to be there"
     )
+    parser.addoption(
+        "--soak",
+        type=int,
+        default=3000,
+        metavar="N",
+        help="how many bad requests the service must bear (tests/inference/test_abuse.py); `make soak` sends 50,000",
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
