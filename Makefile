@@ -27,7 +27,7 @@ demo: $(VENV)/runtime ## the whole way on this machine: data, training, service,
 	@SAVE_PATH=out/demo REVISION=$(REVISION) $(IN)/python -m training
 	@$(IN)/python -m inference.demo out/demo
 	@echo "look at   out/demo/report.html     what was learned, and how good it is"
-	@echo "then try  make serve               the shipped model at http://127.0.0.1:8080/predict"
+	@echo "then try  make serve               the shipped model, and a page to try it with: http://127.0.0.1:8080"
 	@echo "          make train               a model of your own settings: README.md and docs/training.md"
 
 data: $(VENV)/runtime ## download, verify and unpack the real data into data/original

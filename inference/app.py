@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.routing import RequestRedirect
 
 from inference import openapi, predict, problems
 from inference.feedback import Feedback
@@ -32,6 +33,7 @@ CONTENT_SECURITY_POLICY = (
 def create_app(settings: Settings, model: Model | UnusableModel, boot: Boot, log: PredictionLog) -> Flask:
     """Make the application for one model; one that could not be loaded leaves it alive, not ready, and saying why."""
     app = Flask(__name__, static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     _answer_errors(app)
     since = datetime.now(UTC)
     metrics = Metrics(log, model if isinstance(model, Model) else None, since.timestamp())
@@ -109,6 +111,8 @@ def _name_and_count(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def name_the_request() -> None:
         g.request = identify(request.environ)
+        if isinstance(request.routing_exception, RequestRedirect):  # of a path that is none, such as that of OPTIONS *
+            raise NotFound
 
     @app.after_request
     def finish(response: Response) -> Response:

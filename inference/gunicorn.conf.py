@@ -1,10 +1,10 @@
 """gunicorn's settings: one process with threads; a container is scaled by replicas, not by workers."""
 
-import logging
 import os
 import resource
 import socket
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,26 @@ graceful_timeout = 25  # less than the 30 s that Kubernetes waits before it kill
 timeout = 60
 control_socket_disable = True  # it would be opened under $HOME, which may be read-only
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- a heartbeat file, not on a read-only disk
-# not by logconfig_dict: with it gunicorn prepares an access log's line at each request, even if nobody writes it
-logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+# the service's own messages, one JSON line each on standard error, as the prediction log's are on standard output
+_JSON = {
+    "()": "pythonjsonlogger.msgspec.MsgspecFormatter",
+    "fmt": ["levelname", "name", "process", "message"],
+    "rename_fields": {
+        "levelname": "log.level",
+        "name": "log.logger",
+        "process": "process.pid",
+        "exc_info": "error.stack_trace",
+    },
+    "timestamp": "@timestamp",
+}
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(name)s: %(message)s"} if sys.stderr.isatty() else _JSON},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+}
 
 
 def when_ready(server: Any) -> None:

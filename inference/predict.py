@@ -53,6 +53,9 @@ class Predict:
             headers = list(problem.headers.items())
             if problem.status >= 500 and isinstance(self._model, Model):  # a reading's own fault has its record already
                 self._log.write(record.refusal(self._boot, request, reason=problem.kind, detail=str(problem)))
+            del (
+                problem
+            )  # its traceback holds this frame: as a cycle, the whole body would wait for the garbage collector
         start_response(
             status,
             [
@@ -63,7 +66,7 @@ class Predict:
             ],
         )
         self._metrics.predicted(status[:3], (time.monotonic_ns() - request.started_ns) / 1e9)
-        return [said]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [said]
 
     def answer(self, environ: dict[str, Any], request: Request) -> bytes:
         """Read, decode, check, score, record: gives the answer's JSON; raises Problem."""

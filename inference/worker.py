@@ -35,6 +35,8 @@ IDLE_SECONDS = 5.0
 """For a connection's first byte, and for what is left of a body that was not read."""
 LINGER_SECONDS, LINGER_BYTES = 2.0, 2**24
 """For a client to read its last answer, and what it may still send meanwhile."""
+KEPT_BYTES = 2**16
+"""What may be left of a request's body if its connection is to be kept."""
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 _STATUS = {
     errors.LimitRequestLine: 414,
@@ -182,7 +184,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             response.send(self.wsgi(environ, response.start_response))
             if response.should_close():
                 return False
-            if getattr(request.body.reader, "length", None) == 0:  # nothing is left of it, as always but after an error
+            if not _unread(request):  # as always but after an error
                 return True
             client.deadline = time.monotonic() + REQUEST_SECONDS
             return bool(connection.parser.finish_body(deadline=time.monotonic() + IDLE_SECONDS))
@@ -282,6 +284,8 @@ class Response(wsgi.Response):  # type: ignore[misc]
     def send_headers(self) -> None:
         """Keep them for the first piece of the body."""
         if not self.headers_sent:
+            if _unread(self.req) > KEPT_BYTES:
+                self.must_close = True
             lines = [
                 f"HTTP/1.1 {self.status}",
                 f"Date: {_date(int(time.time()))}",
@@ -297,6 +301,14 @@ class Response(wsgi.Response):  # type: ignore[misc]
             data = b"%X\r\n%s\r\n" % (len(data), data)
         self.sock.sendall(self.head + data)
         self.head = b""
+
+
+def _unread(request: Any) -> float:
+    """Count the bytes of a request's body that are still to be received; of a chunked one's nobody knows how many."""
+    reader = request.body.reader
+    if hasattr(reader, "length"):
+        return float(reader.length)
+    return math.inf if getattr(reader, "parser", None) else 0
 
 
 @lru_cache(maxsize=2)

@@ -100,7 +100,7 @@ class InvalidReading(ValueError):
         self.given: dict[str, float] = {}
         self.room: str | None = None
 
-    def at(self, index: int, line: int | None = None) -> "InvalidReading":
+    def at(self, index: int | None, line: int | None = None) -> "InvalidReading":
         """Give the same error with its place among several readings."""
         placed = InvalidReading(self.field, self.reason, self.detail, index, line)
         placed.given, placed.room = self.given, self.room
@@ -205,7 +205,7 @@ def _decode_slowly(body: bytes, limit: int, room: tzinfo) -> Batch:
         try:
             reading, time = check(item, room)
         except InvalidReading as error:
-            batch.invalid.append(error if single else error.at(index))
+            batch.invalid.append(error.at(None if single else index))  # without the traceback, which holds this frame
         else:
             batch.readings.append(reading)
             batch.times.append(time)
@@ -263,7 +263,7 @@ def parse(payload: Any) -> Reading:
         if name in seen:
             raise InvalidReading(name, "duplicate", f"{name} is given twice")
         if name not in _hints:
-            field, known = _clip(json.dumps(str(name))[1:-1]), ", ".join(Reading.__struct_fields__)
+            field, known = _clip(json.dumps(str(name))[1:-1]) or '""', ", ".join(Reading.__struct_fields__)
             raise InvalidReading(field, "unknown", f"{field} is not a field; the fields are {known}")
         seen[name] = value
         (_check_number if name in _BY_NAME else _check_text)(name, value)

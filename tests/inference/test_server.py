@@ -153,6 +153,18 @@ def test_it_needs_no_pandas_no_scikit_learn_no_elasticsearch(tmp_path: Path) -> 
     assert len(service.records) == 1
 
 
+def test_messages_are_json_lines_where_no_person_looks(tmp_path: Path, model: Model) -> None:
+    with running(tmp_path) as service:
+        service.stop()
+    messages = [json.loads(line) for line in service.log.splitlines()]
+    assert {frozenset(message) for message in messages} == {
+        frozenset({"@timestamp", "log.level", "log.logger", "process.pid", "message"})
+    }
+    (serving,) = (m for m in messages if m["message"].startswith("serving model"))
+    assert (serving["log.logger"], serving["log.level"]) == ("inference", "WARNING")
+    assert "Starting gunicorn" in messages[0]["message"]
+
+
 def test_sigint_ends_it_too(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         service.process.send_signal(signal.SIGINT)
@@ -212,4 +224,3 @@ def test_gunicorn_is_set_up_for_what_the_settings_ask(monkeypatch: pytest.Monkey
     assert conf["bind"] == "[::1]:8080"
     assert conf["worker_connections"] > conf["threads"] > 256 + 4096  # else no connection is kept alive
     assert "accesslog" not in conf
-    assert "logconfig_dict" not in conf  # with which gunicorn prepares an access log's line at each request

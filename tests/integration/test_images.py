@@ -1,5 +1,6 @@
 """Builds both images as `make images` does, from a copy of the tree with data of its own, and runs them in Docker."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -182,14 +183,16 @@ print([name for name in ("pandas", "sklearn", "vl_convert", "pip", "training") i
 print([str(path) for path in pathlib.Path("/opt/venv").rglob("tests")])
 print(pathlib.Path("/root/.cache/pip").exists())
 """
-    found = docker("run", "--rm", "--user", "0", inference, "python", "-c", script, check=True).stdout.splitlines()
+    found = docker(
+        "run", "--rm", "--user", "0", "--entrypoint", "python", inference, "-c", script, check=True
+    ).stdout.splitlines()
     assert found == ["[]", "[]", "False"]
 
 
 def test_inference_image_is_compiled(inference: str) -> None:
     script = "import inference.wsgi, sys; print([m.__name__ for m in list(sys.modules.values()) if getattr(m, '__cached__', 0)"
     script += " and m.__file__.startswith(('/src', '/opt')) and not __import__('os').path.exists(m.__cached__)])"
-    assert docker("run", "--rm", inference, "python", "-c", script, check=True).stdout.strip() == "[]"
+    assert docker("run", "--rm", "--entrypoint", "python", inference, "-c", script, check=True).stdout.strip() == "[]"
 
 
 def test_serves_the_shipped_model_read_only_and_not_as_root(inference: str) -> None:
@@ -204,14 +207,40 @@ def test_serves_the_shipped_model_read_only_and_not_as_root(inference: str) -> N
         assert '"occupancy.probability":' in docker("logs", container).stdout
 
 
+def test_its_arguments_are_those_of_the_program(inference: str, simulated: Path) -> None:
+    assert "OCCUPANCY_MODEL_DIGEST" in docker("run", "--rm", inference, "--help", check=True).stdout
+    refused = docker("run", "--rm", inference, "--port", "0")
+    assert (refused.returncode, refused.stderr) == (2, "inference: --port='0': Expected int >= 1\n")
+    as_me = ["--user", str(os.getuid()), "--volume", f"{simulated}:/data:ro"]  # pytest's folders are nobody else's
+    scored = docker("run", "--rm", *as_me, inference, "score", "/data/datatest.txt", check=True)
+    assert len(scored.stdout.splitlines()) > 1000
+    assert "readings scored" in scored.stderr
+
+
+def test_a_cpu_limit_is_met_by_no_more_threads(inference: str) -> None:
+    """Threads that compete for half a core cost a hundred times what they give: one thread scores, be it a thousand."""
+    with serving("--cpus", "0.5", inference) as (container, address):
+        for _ in range(3):
+            assert requests.post(f"{address}/predict", json=[READING] * 1000, timeout=60).status_code == 200
+            assert requests.post(f"{address}/predict?explain=true", json=READING, timeout=60).status_code == 200
+        script = (
+            "from pathlib import Path; print([p.read_text().strip() for p in Path('/proc').glob('[0-9]*/task/*/comm')])"
+        )
+        names = docker("exec", container, "python", "-c", script, check=True).stdout
+        service = len([name for name in ast.literal_eval(names) if name != "sleep"]) - 1  # the one that looks
+        assert (
+            service <= 1 + 2 + 4
+        )  # gunicorn's; the worker's main and log threads; those that answer: no pool of OpenMP's
+
+
 def test_any_user_can_run_the_service(inference: str) -> None:
     with serving("--user", "4321:0", inference) as (container, _):
         assert stop(container) == 0
 
 
 def test_a_sick_service_is_called_unhealthy(inference: str) -> None:
-    run = ["--read-only", "--health-interval", "1s", "--health-retries", "1", "--health-start-period", "1ms", inference]
-    with started(*run, "sleep", "60") as container:
+    health = ["--health-interval", "1s", "--health-retries", "1", "--health-start-period", "1ms"]
+    with started("--read-only", *health, "--entrypoint", "sleep", inference, "60") as container:
         until(lambda: look("{{.State.Health.Status}}", container) == "unhealthy", container)
 
 
