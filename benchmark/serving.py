@@ -53,7 +53,11 @@ TOLERANCE = 1e-5  # between two programs that score in float32
 READINGS = 100  # different ones, sent in turn
 WARM_UP_SECONDS = 0.5
 FASTER = {UNIT: 1.15, FASTAPI: 1.9, MLSERVER: 4.0}  # targets: how many times their throughput ours is to have
-AT_HALF_LOAD = (OURS, UNIT, LIMIT)  # the others show what of a latency is the web server's, and what the machine's
+AT_HALF_LOAD = (
+    OURS,
+    UNIT,
+    LIMIT,
+)  # the others show what of a latency is the web server's, and, at ours' rate, the machine's
 QUIET = 0.9  # a server that gets less of its core shares it with something else
 TAIL, START_SECONDS, MEMORY_MB = 3.0, 0.5, 90.0  # targets: at most
 
@@ -200,8 +204,9 @@ def one_round(
         progress.advance()
     results.batches.append(timed(batches, batches.requests, chosen.connections, chosen.seconds, rows=chosen.batch))
     progress.advance()
+    half = {key: results.windows[key][-1].rate / 2 for key in (OURS, UNIT)}
     for key in AT_HALF_LOAD:
-        results.half[key].append(at_half_load(subjects[key], chosen, rate=results.windows[key][-1].rate / 2))
+        results.half[key].append(at_half_load(subjects[key], chosen, rate=half.get(key, half[OURS])))
         progress.advance()
 
 
@@ -385,7 +390,11 @@ def ours_alone(chosen: Settings, results: Results) -> str:
             f"under {TAIL:g}",
         ),
         *(
-            (f"the same of the {key}", spread([tail / median for _, median, tail in results.half[key]]), "")
+            (
+                f"the same of the {key}{' at the same rate' * (key == LIMIT)}",
+                spread([tail / median for _, median, tail in results.half[key]]),
+                "",
+            )
             for key in AT_HALF_LOAD[1:]
         ),
         (f"readings/s in bodies of {chosen.batch}, this machine", f"{statistics.median(rows):.0f}", ""),

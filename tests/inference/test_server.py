@@ -165,6 +165,16 @@ def test_messages_are_json_lines_where_no_person_looks(tmp_path: Path, model: Mo
     assert "Starting gunicorn" in messages[0]["message"]
 
 
+def test_gunicorns_own_threads_will_do_where_ours_can_not_run(tmp_path: Path) -> None:
+    with running(tmp_path, GUNICORN_CMD_ARGS="--worker-class gthread") as service:
+        assert "Using worker: gthread" in service.log
+        assert service.get("/predict", GOOD)[0] == 200
+        assert service.get("/predict", {**GOOD, "CO2": 1})[0] == 422
+        assert service.get("/readyz")[0] == 200
+        assert service.stop() == 0
+    assert [record["event.outcome"] for record in service.records] == ["success", "failure"]
+
+
 def test_sigint_ends_it_too(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         service.process.send_signal(signal.SIGINT)
