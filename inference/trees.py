@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xgboost
 
+from occupancy.model import GOLDEN_TOLERANCE, Model, UnusableModel
 from occupancy.preprocess import STEPS
 
 HIGHEST_EXPONENT = 88.7
@@ -22,13 +23,29 @@ HIGHEST_EXPONENT = 88.7
 Array = np.ndarray[Any, Any]
 
 
+class Unscorable(UnusableModel):
+    """The model is not a sum of trees, or single readings do not get the probabilities that it was saved with."""
+
+
+def prove(model: Model, name: str) -> None:
+    """Score the model's golden readings one by one; raises Unscorable. `name` is what the error calls it."""
+    scorer = Scorer(model.booster, model.card.preprocessing)
+    for reading in model.card.golden:
+        given = scorer.probability(reading.values)
+        if not abs(given - reading.probability) <= GOLDEN_TOLERANCE:
+            raise Unscorable(
+                f"{name} gives {given:.6f} for its golden reading {reading.values}, saved with {reading.probability:.6f}; "
+                "train it again with this program"
+            )
+
+
 class Scorer:
     """The trees of one booster, made ready for single readings."""
 
     def __init__(self, booster: xgboost.Booster, preprocessing: str) -> None:
         """Read the trees from the booster's JSON.
 
-        Raises ValueError for a booster that is anything but numeric trees, summed under a logistic function.
+        Raises Unscorable for a booster that is anything but numeric trees, summed under a logistic function.
         """
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         self._preprocess = STEPS[preprocessing]
@@ -117,10 +134,10 @@ class _Walk:
 def _trees(learner: dict[str, Any]) -> list[dict[str, Any]]:
     objective, booster = learner["objective"]["name"], learner["gradient_booster"]
     if objective != "binary:logistic" or booster["name"] != "gbtree":
-        raise ValueError(f"expected binary:logistic over gbtree, found {objective} over {booster['name']}")
+        raise Unscorable(f"the model is {objective} over {booster['name']}: serving needs binary:logistic over gbtree")
     trees: list[dict[str, Any]] = booster["model"]["trees"]
     if any(any(tree["split_type"]) for tree in trees):
-        raise ValueError("expected numeric splits, found a categorical one")
+        raise Unscorable("the model has a categorical split: serving needs numeric ones")
     return trees
 
 

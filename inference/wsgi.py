@@ -10,6 +10,7 @@ from flask import Flask
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.settings import Settings, from_environment
+from inference.trees import prove
 from occupancy import __version__, record
 from occupancy.model import Model, UnusableModel, load
 from occupancy.record import Boot
@@ -38,6 +39,7 @@ def _model(settings: Settings) -> Model | UnusableModel:
     """Load the model; an error is kept, for readiness to say, since a restart would not mend it."""
     try:
         model = load(settings.model, settings.model_digest)
+        prove(model, settings.model)
     except UnusableModel as error:
         log.error("not ready: %s", error)  # noqa: TRY400 -- a person's mistake needs no traceback
         return error

@@ -10,11 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
+import xgboost
 
 from inference.settings import PREFIX, SHIPPED_MODEL, Settings
 from occupancy import __version__, settings
-from occupancy.model import Model
+from occupancy.model import Golden, Model, dump
 from tests.inference.conftest import GOOD, environment, run, running
 
 
@@ -115,6 +118,24 @@ def test_without_a_model_it_stays_up_and_says_why(tmp_path: Path, damage: str, s
     assert service.records == []
     assert f"not ready: {path}" in service.log
     assert "Traceback" not in service.log
+
+
+def test_a_model_that_is_no_sum_of_trees_is_not_ready(tmp_path: Path, model: Model) -> None:
+    dart = xgboost.train(
+        {"objective": "binary:logistic", "booster": "dart", "nthread": 1},
+        xgboost.DMatrix(
+            np.array([g.values for g in model.card.golden], np.float32), [0, 1] * (len(model.card.golden) // 2)
+        ),
+        2,
+    )
+    given = dart.inplace_predict(np.array([g.values for g in model.card.golden], np.float32), validate_features=False)
+    golden = [Golden(g.values, float(p)) for g, p in zip(model.card.golden, given, strict=True)]
+    path = tmp_path / "model.ubj"
+    path.write_bytes(dump(dart, msgspec.structs.replace(model.card, golden=golden)))
+    with running(tmp_path, OCCUPANCY_MODEL=str(path)) as service:
+        for status, _, answer in (service.get("/readyz"), service.get("/predict", GOOD)):
+            assert status == 503
+            assert "binary:logistic over dart" in answer["detail"]
 
 
 def test_a_simulated_model_is_announced(tmp_path: Path, simulated_path: Path) -> None:

@@ -1,9 +1,11 @@
+import dataclasses
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import xgboost
@@ -11,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.settings import SHIPPED_MODEL
-from inference.trees import Scorer
+from inference.trees import Scorer, Unscorable, prove
 from occupancy.dataset import read
-from occupancy.model import Model, label, load
+from occupancy.model import Golden, Model, label, load
 from occupancy.reading import FEATURES, NAMES
 
 RANDOM = np.random.default_rng(0)
@@ -116,11 +118,20 @@ def test_a_certain_model_does_not_overflow(train: Train) -> None:
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"objective": "reg:squarederror"}, "found reg:squarederror over gbtree"),
-        ({"booster": "gblinear"}, "found binary:logistic over gblinear"),
-        ({"booster": "dart"}, "found binary:logistic over dart"),
+        ({"objective": "reg:squarederror"}, "is reg:squarederror over gbtree"),
+        ({"booster": "gblinear"}, "is binary:logistic over gblinear"),
+        ({"booster": "dart"}, "is binary:logistic over dart"),
     ],
 )
 def test_what_is_not_a_sum_of_trees_is_refused(train: Train, parameters: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(Unscorable, match=says):
         Scorer(train(rounds=3, **parameters), "identity")
+
+
+def test_a_models_golden_readings_prove_it(model: Model) -> None:
+    prove(model, "model.ubj")
+    first, *others = model.card.golden
+    wrong = Golden(first.values, first.probability + 2e-6)
+    altered = dataclasses.replace(model, card=msgspec.structs.replace(model.card, golden=[*others, wrong]))
+    with pytest.raises(Unscorable, match="model.ubj gives .* saved with"):
+        prove(altered, "model.ubj")
