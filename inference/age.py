@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from occupancy.reading import Batch, InvalidReading
+from occupancy.reading import NAMES, Batch, InvalidReading
 
 
 def check(batch: Batch, limit: timedelta, now: datetime) -> Batch:
@@ -18,6 +18,7 @@ def check(batch: Batch, limit: timedelta, now: datetime) -> Batch:
         reason, words = ("too_old", "old") if when < now else ("in_the_future", "ahead of the service's clock")
         detail = f"date is {reading.date}: {abs(now - when)} {words}, at most {limit} is accepted"
         error = InvalidReading("date", reason, detail, None if batch.single else index)
+        error.given = {name: value for name in NAMES if (value := getattr(reading, name)) is not None}
         error.room = reading.room
         kept.invalid.append(error)
     kept.invalid.sort(key=lambda error: error.index or 0)

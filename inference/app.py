@@ -10,9 +10,10 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.routing import RequestRedirect
 
-from inference import openapi, predict, problems
+from inference import feedback, openapi, predict, problems
 from inference.feedback import Feedback
 from inference.identity import identify
+from inference.limiter import Limiter
 from inference.metrics import Metrics
 from inference.model_card import describe
 from inference.predict import Predict
@@ -37,15 +38,16 @@ def create_app(settings: Settings, model: Model | UnusableModel, boot: Boot, log
     _answer_errors(app)
     since = datetime.now(UTC)
     metrics = Metrics(log, model if isinstance(model, Model) else None, since.timestamp())
+    limiter = Limiter(settings.concurrency, settings.queue)
     _name_and_count(app, metrics)
     app.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
-        app.wsgi_app, {predict.PATH: Predict(settings, model, boot, log, metrics)}
+        app.wsgi_app, {predict.PATH: Predict(settings, model, boot=boot, log=log, metrics=metrics, limiter=limiter)}
     )
-    feedback = Feedback(settings.feedback_token_file, boot, log, metrics)
+    taking = Feedback(settings.feedback_token_file, boot, log, metrics, limiter)
 
     def ready() -> Model:
         if isinstance(model, UnusableModel):
-            raise Problem(503, "no-model", f"no model is loaded: {model}", {"Retry-After": "10"})
+            raise problems.no_model(model)
         return model
 
     @app.get("/")
@@ -54,10 +56,10 @@ def create_app(settings: Settings, model: Model | UnusableModel, boot: Boot, log
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
         return Response(PAGE.read_bytes(), headers=headers, content_type="text/html; charset=utf-8")
 
-    @app.post("/feedback")
+    @app.post(feedback.PATH)
     def tell() -> Response:
         ready()
-        return _json(feedback.take(request.environ, g.request))
+        return _json(taking.take(request.environ, g.request))
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from inference import bearer, body
+from inference.limiter import Limiter
 from inference.metrics import Metrics
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
@@ -18,7 +19,7 @@ from occupancy import record
 from occupancy.reading import InvalidReading
 from occupancy.record import Boot, Request
 
-MAX_BYTES = 4096
+PATH, MAX_BYTES = "/feedback", 4096
 
 
 class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,15 +36,18 @@ _FIELD = re.compile(r"`\$\.(\w+)`|field `(\w+)`")
 class Feedback:
     """Takes feedback; with a token file, from those alone who send its token."""
 
-    def __init__(self, token_file: str, boot: Boot, log: PredictionLog, metrics: Metrics) -> None:
+    def __init__(self, token_file: str, boot: Boot, log: PredictionLog, metrics: Metrics, limiter: Limiter) -> None:
         """Take what it needs."""
         self._token_file, self._boot, self._log, self._metrics = token_file, boot, log, metrics
+        self._limiter = limiter
 
     def take(self, environ: dict[str, Any], request: Request) -> dict[str, Any]:
         """Record what a request tells and give the answer; raises Problem."""
         authenticated = self._token_file != "" and bearer.check(environ, self._token_file)
         try:
-            truth = _decode(body.read(environ, MAX_BYTES))
+            with self._limiter:
+                given = body.read(environ, MAX_BYTES)
+            truth = _decode(given)
         except InvalidReading as error:
             raise Problem(413 if error.reason == "too_large" else 400, "invalid-feedback", str(error)) from None
         except msgspec.ValidationError as error:

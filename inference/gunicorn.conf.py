@@ -12,7 +12,6 @@ from typing import Any
 from inference.settings import from_environment
 
 STALLED_SECONDS = 5
-DESCRIPTORS = 8192
 _settings = from_environment(os.environ)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
@@ -51,8 +50,9 @@ logconfig_dict = {
 def when_ready(server: Any) -> None:
     """Have a file descriptor for each connection, and bound each wait for a client."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < DESCRIPTORS:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
+    needed = worker_connections + 100
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
     for listener in server.LISTENERS:  # accepted sockets inherit it
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STALLED_SECONDS, 0))

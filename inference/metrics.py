@@ -39,11 +39,11 @@ class Metrics:
         with self._lock:
             self._counts[counter, *labels] += 1
 
-    def predicted(self, status: str, seconds: float) -> None:
+    def predicted(self, path: str, status: str, seconds: float) -> None:
         """Count a request to POST /predict, and how long it took."""
         bucket = bisect_left(SECONDS, seconds)
         with self._lock:
-            self._counts["http_requests", "/predict", status] += 1
+            self._counts["http_requests", path, status] += 1
             self._buckets[bucket] += 1
             self._seconds += seconds
 

@@ -18,7 +18,7 @@ from inference.identity import identify
 from inference.limiter import Limiter
 from inference.metrics import Metrics
 from inference.prediction_log import PredictionLog
-from inference.problems import Problem
+from inference.problems import Problem, no_model
 from inference.settings import Settings
 from occupancy import record
 from occupancy.model import Model, UnusableModel
@@ -32,11 +32,18 @@ class Predict:
     """Answers with one model; without one it says why there is none."""
 
     def __init__(
-        self, settings: Settings, model: Model | UnusableModel, boot: Boot, log: PredictionLog, metrics: Metrics
+        self,
+        settings: Settings,
+        model: Model | UnusableModel,
+        *,
+        boot: Boot,
+        log: PredictionLog,
+        metrics: Metrics,
+        limiter: Limiter,
     ) -> None:
         """Prepare what every request needs."""
         self._settings, self._model, self._boot, self._log, self._metrics = settings, model, boot, log, metrics
-        self._limiter = Limiter(settings.concurrency, settings.queue)
+        self._limiter = limiter
         self._max_age = timedelta(seconds=settings.max_age)
         if isinstance(model, Model):
             self._zone = ZoneInfo(settings.timezone or model.card.timezone)
@@ -53,9 +60,8 @@ class Predict:
             headers = list(problem.headers.items())
             if problem.status >= 500 and isinstance(self._model, Model):  # a reading's own fault has its record already
                 self._log.write(record.refusal(self._boot, request, reason=problem.kind, detail=str(problem)))
-            del (
-                problem
-            )  # its traceback holds this frame: as a cycle, the whole body would wait for the garbage collector
+            # its traceback holds this frame: as a cycle, the whole body would wait for the garbage collector
+            del problem
         start_response(
             status,
             [
@@ -65,7 +71,7 @@ class Predict:
                 *headers,
             ],
         )
-        self._metrics.predicted(status[:3], (time.monotonic_ns() - request.started_ns) / 1e9)
+        self._metrics.predicted(PATH, status[:3], (time.monotonic_ns() - request.started_ns) / 1e9)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [said]
 
     def answer(self, environ: dict[str, Any], request: Request) -> bytes:
@@ -99,14 +105,17 @@ class Predict:
         if environ["REQUEST_METHOD"] != "POST":
             raise Problem(405, "method-not-allowed", f"readings go to {PATH} by POST", {"Allow": "POST"})
         if isinstance(self._model, UnusableModel):
-            raise Problem(503, "no-model", f"no model is loaded: {self._model}", {"Retry-After": "10"})
+            raise no_model(self._model)
+
+
+UNREADABLE = frozenset({"not_utf8", "not_json", "too_deep", "empty", "incomplete", "not_csv", "no_header"})
+TOO_MUCH = frozenset({"too_large", "too_many"})
 
 
 def _refusal(invalid: list[InvalidReading]) -> Problem:
     """Make the problem that names the first bad reading's field, and lists all."""
     first = invalid[0]
-    status = {"too_large": 413, "too_many": 413}.get(
-        first.reason, 422 if first.index is not None or first.field != "body" else 400
-    )
+    whole = first.index is None and (first.reason in UNREADABLE or first.reason == "not_an_object")
+    status = 413 if first.reason in TOO_MUCH else 400 if whole else 422
     errors = [described(error) for error in invalid]
     return Problem(status, "invalid-reading", str(first), field=first.field, reason=first.reason, errors=errors)

@@ -43,3 +43,8 @@ def internal_error(error: Exception) -> Problem:
     """Log what should not have happened, and give what the client may know of it."""
     log.exception("unexpected error", exc_info=error)
     return Problem(500, "internal-error", "the service failed; its log says why")
+
+
+def no_model(reason: Exception) -> Problem:
+    """Tell that there is no model to answer with, and why."""
+    return Problem(503, "no-model", f"no model is loaded: {reason}", {"Retry-After": "10"})

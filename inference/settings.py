@@ -48,7 +48,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: Annotated[int, Meta(ge=1024, le=2**30, description="bytes in one request")] = 1_048_576
 
     max_age: Annotated[
-        float, Meta(ge=0, description="seconds that a reading's date may be from now; older ones are refused; 0: any")
+        float,
+        Meta(
+            ge=0,
+            le=1e9,
+            description="seconds that a reading's date may be from now, back or ahead; beyond: refused; 0: any",
+        ),
     ] = 0.0
     label_one_in: Annotated[
         int,

@@ -4,8 +4,8 @@ gunicorn's own threaded worker hands each request from its main thread to a pool
 prediction. Here all threads wait on one epoll: whoever wakes answers, then waits again; a thread is started when none is
 left waiting. Parsing HTTP and building the WSGI environment stay gunicorn's.
 
-What a client can't do, each tested on real sockets: hold a thread before it has sent a byte, or by sending or reading
-slowly; get a page of HTML for malformed HTTP; lose an answer because it was still sending. A worker that is stopped
+What a client can't do, each tested on real sockets: hold a thread before the head of its request has come, or for long
+by sending or reading slowly; get a page of HTML for malformed HTTP; lose an answer because it was still sending. A worker that is stopped
 answers what it has begun and what has already connected, then has the kernel refuse the rest.
 """
 
@@ -27,6 +27,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import TConn
 
 from inference.body import Stalled
+from inference.prediction_log import CLOSE_SECONDS
 from inference.problems import MEDIA_TYPE, Problem, internal_error
 
 REQUEST_SECONDS = 10.0
@@ -35,6 +36,7 @@ IDLE_SECONDS = 5.0
 """For a connection's first byte, and for what is left of a body that was not read."""
 LINGER_SECONDS, LINGER_BYTES = 2.0, 2**24
 """For a client to read its last answer, and what it may still send meanwhile."""
+HEAD_END, HEAD_BYTES = b"\r\n\r\n", 2**16
 KEPT_BYTES = 2**16
 """What may be left of a request's body if its connection is to be kept."""
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
@@ -54,7 +56,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """Prepare what the threads share, then load the application and run."""
         self._epoll = select.epoll()
         self._listeners = {listener.fileno(): listener for listener in self.sockets}
-        self._connections: dict[int, TConn] = {}
+        self._connections: dict[int, Connection] = {}
         self._full = False
         self._settings = _Settings(self.cfg)
         self._lock = threading.Lock()
@@ -83,7 +85,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 pass
             listener.close()
         begun = time.monotonic()
-        while self._connections and time.monotonic() < begun + self.cfg.graceful_timeout:
+        while self._connections and time.monotonic() < begun + self.cfg.graceful_timeout - CLOSE_SECONDS:
             self.notify()
             time.sleep(0.02)
             if time.monotonic() > begun + LINGER_SECONDS:
@@ -94,7 +96,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         for connection in list(self._connections.values()):
             if connection.timeout < now and not connection.sock.has_sent():
                 with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+                    connection.sock.shutdown(socket.SHUT_RD)  # wakes a thread, which finds no more
 
     # --- threads: one waiter is always left, as long as there may be more
 
@@ -143,22 +145,32 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 time.sleep(0.1)
             return False
         client = Client(fileno=accepted.detach())
-        connection = TConn(self._settings, client, address, listener.getsockname())
+        connection = Connection(self._settings, client, address, listener.getsockname())
         connection.timeout = time.monotonic() + IDLE_SECONDS
+        connection.init()
         self._connections[client.fileno()] = connection
         self._epoll.register(client, _ONCE)
         return True
 
-    def _attend(self, connection: TConn) -> None:
-        """Answer the requests that a connection has sent, then wait for its next, or end it."""
-        connection.timeout = math.inf  # it is not idle
-        keep = self._answer(connection)
-        while keep and connection.parser.unreader.buf.getvalue():  # read ahead: the next one is here already
-            keep = self._answer(connection)
-        if keep:
-            connection.timeout = time.monotonic() + self.cfg.keepalive
-            self._epoll.modify(connection.sock, _ONCE)
-            return
+    def _attend(self, connection: "Connection") -> None:
+        """Take what a connection has sent, answer the requests in it, then wait for more, or end it."""
+        keep = False
+        try:
+            keep = self._receive(connection)
+            while keep and HEAD_END in connection.head:
+                connection.timeout = math.inf  # it is not idle
+                keep = self._answer(connection)
+                allowed = REQUEST_SECONDS if connection.head else self.cfg.keepalive
+                connection.timeout = time.monotonic() + allowed
+            if keep:
+                self._epoll.modify(connection.sock, _ONCE)
+        except Exception:
+            log.exception("a connection is given up")
+            keep = False
+        if not keep:
+            self._end(connection)
+
+    def _end(self, connection: "Connection") -> None:
         _linger(connection.sock)
         del self._connections[connection.sock.fileno()]
         connection.sock.close()
@@ -167,13 +179,32 @@ class Worker(BaseWorker):  # type: ignore[misc]
             for listener in self.sockets:
                 self._listen(listener)
 
-    def _answer(self, connection: TConn) -> bool:
-        """Answer one request; tells whether to keep the connection."""
-        client, response = connection.sock, None
+    def _receive(self, connection: "Connection") -> bool:
+        """Take what is there without waiting: a thread is for whole heads. Tells whether to keep the connection."""
         try:
-            client.setblocking(True)
-            client.deadline = time.monotonic() + REQUEST_SECONDS
-            connection.init()
+            received = connection.sock.take()
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        if not received:  # the client has ended it, or it took too long: see _end_idle
+            if connection.head:
+                self.handle_error(connection.sock, Stalled())
+            return False
+        if not connection.head:
+            connection.timeout = time.monotonic() + REQUEST_SECONDS
+        connection.head += received
+        if len(connection.head) > HEAD_BYTES and HEAD_END not in connection.head:
+            self.handle_error(connection.sock, errors.LimitRequestHeaders(f"more than {HEAD_BYTES} bytes of headers"))
+            return False
+        return True
+
+    def _answer(self, connection: "Connection") -> bool:
+        """Answer the request whose head has come; tells whether to keep the connection."""
+        client, unreader, response = connection.sock, connection.parser.unreader, None
+        client.deadline = time.monotonic() + REQUEST_SECONDS
+        unreader.unread(connection.head)
+        try:
             request = next(connection.parser)
             response, environ = wsgi.create(
                 request, client, connection.client, connection.server, self._settings, response_class=Response
@@ -184,15 +215,18 @@ class Worker(BaseWorker):  # type: ignore[misc]
             response.send(self.wsgi(environ, response.start_response))
             if response.should_close():
                 return False
-            if not _unread(request):  # as always but after an error
-                return True
-            client.deadline = time.monotonic() + REQUEST_SECONDS
-            return bool(connection.parser.finish_body(deadline=time.monotonic() + IDLE_SECONDS))
+            if _unread(request):  # as only after an error
+                client.deadline = time.monotonic() + REQUEST_SECONDS
+                if not connection.parser.finish_body(deadline=time.monotonic() + IDLE_SECONDS):
+                    return False
         except (errors.NoMoreData, StopIteration, ConnectionError) as gone:
             self.log.debug("connection ended: %r", gone)
         except Exception as error:  # noqa: BLE001 -- whatever happens, the client gets an answer
             if response is None or not response.headers_sent:
                 self.handle_error(client, error)
+        else:
+            connection.head = unreader.take_buffered()  # what it has sent ahead
+            return True
         return False
 
     def handle_error(self, client: "Client", error: Exception) -> None:
@@ -210,6 +244,12 @@ class Worker(BaseWorker):  # type: ignore[misc]
         )
         with contextlib.suppress(OSError):
             client.sendall(head.encode() + body)
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """gunicorn's connection, and what has come of its next request."""
+
+    head = b""
 
 
 class _Settings:
@@ -231,6 +271,10 @@ class Client(socket.socket):
     """
 
     deadline = 0.0
+
+    def take(self) -> bytes:
+        """Receive what is there; raises BlockingIOError where nothing is."""
+        return super().recv(8192, socket.MSG_DONTWAIT)
 
     def has_sent(self) -> bool:
         """Tell whether something waits to be received: a request, for which no thread is free, or the end."""

@@ -1,4 +1,3 @@
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from occupancy.model import Model, UnusableModel
@@ -56,7 +55,7 @@ def test_what_happened_is_counted(serve: Serve, model: Model) -> None:
     assert {name: found.get(name) for name in expected} == expected
     buckets = [value for name, value in found.items() if name.startswith("occupancy_predict_duration_seconds_bucket")]
     assert buckets == sorted(buckets)
-    assert 0 < found["occupancy_predict_duration_seconds_sum{}"] < 60
+    assert found["occupancy_predict_duration_seconds_sum{}"] > 0
     assert found["process_resident_memory_bytes{}"] > 1e7
 
 
@@ -76,8 +75,7 @@ def test_without_a_model() -> None:
     assert not [name for name in found if "model_info" in name]
 
 
-@pytest.mark.parametrize("paths", [["/metrics"] * 3])
-def test_asking_is_counted_too(served: Served, paths: list[str]) -> None:
-    for path in paths:
-        served.client.get(path)
-    assert samples(served)["occupancy_http_requests_total{path=/metrics,status=200}"] == len(paths)
+def test_asking_is_counted_too(served: Served) -> None:
+    for _ in range(3):
+        served.client.get("/metrics")
+    assert samples(served)["occupancy_http_requests_total{path=/metrics,status=200}"] == 3

@@ -77,14 +77,12 @@ def test_no_write_is_longer_than_a_pipe_takes_at_once(monkeypatch: pytest.Monkey
 def test_a_reader_that_stops_costs_records_not_time_and_the_loss_is_admitted(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     log = PredictionLog(writing, 100, loss)
-    begun = time.monotonic()
     count = 0
     while log.dropped < 50:
         log.write({"n": count, "text": "x" * 1000})
         count += 1
     assert log.queued >= 100  # all that there is place for waits
     kept = count - 50
-    assert time.monotonic() - begun < 30  # not a blocked write
     read = drain(reading, log)
     given = numbers(read)
     assert [n for n in given if n != "lost"] == list(range(kept))
@@ -117,16 +115,15 @@ def test_a_reader_that_is_slow_loses_nothing(pipe: tuple[int, int]) -> None:
     log.close()
 
 
-def test_only_the_first_waits_for_a_writer_that_is_stuck(pipe: tuple[int, int]) -> None:
+def test_only_the_first_waits_for_a_writer_that_is_stuck(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = PredictionLog(pipe[1], 1, loss)
     while not log.dropped:
         log.write({"text": "x" * 4000})
-    waits: list[float] = []
+    monkeypatch.setattr(prediction_log, "STUCK_SECONDS", 1e9)  # whoever waits now, waits for ever
     for _ in range(200):
-        begun = time.monotonic()
         log.write({"text": "x"})
-        waits.append(time.monotonic() - begun)
-    assert sum(wait > prediction_log.STUCK_SECONDS / 2 for wait in waits) < 20  # noise apart
     assert log.dropped == 201
     drain(pipe[0], log)
     log.close()

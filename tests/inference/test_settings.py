@@ -23,6 +23,7 @@ def test_flags_win_over_variables() -> None:
         ("PORT", "0", "Expected int >= 1"),
         ("DELAY", "-1", "Expected float >= 0.0"),
         ("DELAY", "nan", "Expected"),
+        ("MAX_AGE", "1e20", "Expected float <= "),
         ("DELLAY", "1", "did you mean OCCUPANCY_DELAY?"),
         ("MODEL_DIGEST", "not hex", "Expected str matching regex"),
         ("MODEL_DIGEST", "7ecde398d49", "Expected str matching regex"),
