@@ -33,7 +33,7 @@ from inference.problems import MEDIA_TYPE, Problem, internal_error
 REQUEST_SECONDS = 10.0
 """For a request to arrive as a whole, and again for its answer to be taken."""
 IDLE_SECONDS = 5.0
-"""For a connection's first byte, and for what is left of a body that was not read."""
+"""For a connection's first byte."""
 LINGER_SECONDS, LINGER_BYTES = 2.0, 2**24
 """For a client to read its last answer, and what it may still send meanwhile."""
 HEAD_END, HEAD_BYTES = b"\r\n\r\n", 2**16
@@ -94,7 +94,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _end_idle(self, now: float) -> None:
         """End connections that wait for a request longer than they may: their threads then find them at their end."""
         for connection in list(self._connections.values()):
-            if connection.timeout < now and not connection.sock.has_sent():
+            if connection.timeout < now and (connection.ending or not connection.sock.has_sent()):
                 with contextlib.suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RD)  # wakes a thread, which finds no more
 
@@ -156,6 +156,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """Take what a connection has sent, answer the requests in it, then wait for more, or end it."""
         keep = False
         try:
+            if connection.ending:
+                self._linger(connection)
+                return
             keep = self._receive(connection)
             while keep and HEAD_END in connection.head:
                 connection.timeout = math.inf  # it is not idle
@@ -171,7 +174,28 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._end(connection)
 
     def _end(self, connection: "Connection") -> None:
-        _linger(connection.sock)
+        """Let the client read its last answer before the connection ends: without, what it still sends would erase it."""
+        connection.ending, connection.timeout = True, time.monotonic() + LINGER_SECONDS
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+            self._epoll.modify(connection.sock, _ONCE)
+        except OSError:  # the client has gone
+            self._close(connection)
+
+    def _linger(self, connection: "Connection") -> None:
+        try:
+            received = len(connection.sock.take())
+        except BlockingIOError:
+            received = 1
+        except OSError:
+            received = 0
+        connection.lingered += received
+        if received and connection.lingered < LINGER_BYTES:
+            self._epoll.modify(connection.sock, _ONCE)
+        else:
+            self._close(connection)
+
+    def _close(self, connection: "Connection") -> None:
         del self._connections[connection.sock.fileno()]
         connection.sock.close()
         if self._full:
@@ -215,10 +239,6 @@ class Worker(BaseWorker):  # type: ignore[misc]
             response.send(self.wsgi(environ, response.start_response))
             if response.should_close():
                 return False
-            if _unread(request):  # as only after an error
-                client.deadline = time.monotonic() + REQUEST_SECONDS
-                if not connection.parser.finish_body(deadline=time.monotonic() + IDLE_SECONDS):
-                    return False
         except (errors.NoMoreData, StopIteration, ConnectionError) as gone:
             self.log.debug("connection ended: %r", gone)
         except Exception as error:  # noqa: BLE001 -- whatever happens, the client gets an answer
@@ -247,9 +267,10 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """gunicorn's connection, and what has come of its next request."""
+    """gunicorn's connection: what has come of its next request, or that it is ending, and how many bytes came since."""
 
     head = b""
+    ending, lingered = False, 0
 
 
 class _Settings:
@@ -328,7 +349,7 @@ class Response(wsgi.Response):  # type: ignore[misc]
     def send_headers(self) -> None:
         """Keep them for the first piece of the body."""
         if not self.headers_sent:
-            if _unread(self.req) > KEPT_BYTES:
+            if _unread(self.req) and not _discard(self.req, self.sock):
                 self.must_close = True
             lines = [
                 f"HTTP/1.1 {self.status}",
@@ -347,28 +368,26 @@ class Response(wsgi.Response):  # type: ignore[misc]
         self.head = b""
 
 
-def _unread(request: Any) -> float:
-    """Count the bytes of a request's body that are still to be received; of a chunked one's nobody knows how many."""
+def _unread(request: Any) -> bool:
+    """Tell whether something is left of a request's body, as there is only after an error."""
     reader = request.body.reader
-    if hasattr(reader, "length"):
-        return float(reader.length)
-    return math.inf if getattr(reader, "parser", None) else 0
+    return bool(reader.length if hasattr(reader, "length") else getattr(reader, "parser", None))
+
+
+def _discard(request: Any, client: Client) -> bool:
+    """Discard the rest of a body if it has come already, and is not long; tells whether that was so."""
+    client.setblocking(False)
+    left = KEPT_BYTES
+    try:
+        while left > 0 and (piece := request.body.read(min(left, 8192))):
+            left -= len(piece)
+    except (errors.ParseException, OSError):
+        return False
+    finally:
+        client.setblocking(True)
+    return not _unread(request)
 
 
 @lru_cache(maxsize=2)
 def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
-
-
-def _linger(client: Client) -> None:
-    """Let the client read the answer before the connection ends: without, what it still sends would erase it."""
-    until, drained = time.monotonic() + LINGER_SECONDS, 0
-    client.deadline = math.inf
-    with contextlib.suppress(OSError, Stalled):
-        client.shutdown(socket.SHUT_WR)
-        while drained < LINGER_BYTES and (left := until - time.monotonic()) > 0:
-            client.settimeout(left)
-            received = len(client.recv(65536))
-            if not received:
-                break
-            drained += received
