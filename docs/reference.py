@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from inference.metrics import FIGURES
 from inference.openapi import OPTIONS, document
 from inference.schemas import REASONS
 from inference.settings import PREFIX, SHIPPED_MODEL
@@ -95,11 +96,21 @@ the contract (`field`, `reason`, and each bad reading in `errors`), 503 no model
 
 {_table(("reason", "meaning"), [(f"`{reason}`", meaning) for reason, meaning in REASONS.items()])}
 
+## The metrics
+
+At GET /metrics, with Prometheus' own of the process (`process_*`). Counters end in `_total`.
+
+{
+        _table(
+            ("metric", "type", "labels", "meaning"),
+            [(f"`occupancy_{f.name}`", f.type, ", ".join(f.labels), f.meaning) for f in FIGURES],
+        )
+    }
+
 ## The record
 
-Each prediction, each refused reading and each piece of feedback leaves one JSON line of at most {
-        record.MAX_BYTES
-    } bytes on
+Each reading that is answered, each that is named as wrong, each piece of feedback, each request that the service failed (500) or
+turned away (503 overloaded), and each loss of records leaves one JSON line of at most {record.MAX_BYTES} bytes on
 standard output.
 
 {_table(("field", "type", "meaning"), [(f"`{f.name}`", f.type, f.meaning) for f in record.FIELDS])}

@@ -19,6 +19,8 @@ from occupancy.reading import Batch, InvalidReading, Reading, values
 from occupancy.record import Boot, Request
 
 Answer = dict[str, Any]
+Scored = tuple[Reading, datetime | None, tuple[float, ...], float]
+"""A reading, its event time, its values in the contract's order, and its probability."""
 
 
 class Answering:
@@ -34,9 +36,9 @@ class Answering:
 
     def answer(self, batch: Batch, request: Request, asked: Options) -> list[Answer]:
         """Answer a batch's readings, in their order; with a bad one in its place, what is wrong with it."""
-        rows = [values(reading) for reading in batch.readings]
+        rows, until = [values(reading) for reading in batch.readings], self._log.patience()
         answers = [
-            self._one(request, *each)
+            self._one(each, request, until)
             for each in zip(batch.readings, batch.times, rows, self._probabilities(rows), strict=True)
         ]
         if asked.explain and rows:
@@ -52,15 +54,9 @@ class Answering:
             return probabilities
         return [self._scorer.probability(row) for row in rows]  # a call to XGBoost costs more than one reading
 
-    def _one(
-        self,
-        request: Request,
-        reading: Reading,
-        when: datetime | None,
-        row: tuple[float, ...],
-        probability: float,
-    ) -> Answer:
+    def _one(self, scored: Scored, request: Request, until: float) -> Answer:
         """Record one prediction, and give the part of the record that the client gets."""
+        reading, when, row, probability = scored
         word, flags = self._model.answer(probability), self._flagger.flags(reading, row)
         label_wanted = random.random() < self._label_chance  # noqa: S311 -- a sample, not a secret
         fields = record.prediction(
@@ -76,7 +72,7 @@ class Answering:
             flags=self._counted(flags),
             label_wanted=label_wanted,
         )
-        self._log.write(fields)
+        self._log.write(fields, until)
         self._metrics.count("answers", word)
         answer = {
             "id": fields["event.id"],
@@ -102,6 +98,7 @@ class Answering:
 
     def refuse(self, invalid: list[InvalidReading], request: Request) -> None:
         """Count and record refused readings."""
+        until = self._log.patience()
         for error in invalid:
             self._metrics.refused(error.field, error.reason)
             self._log.write(
@@ -113,7 +110,8 @@ class Answering:
                     field=error.field,
                     reason=error.reason,
                     detail=str(error),
-                )
+                ),
+                until,
             )
 
 

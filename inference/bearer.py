@@ -1,11 +1,14 @@
 """The token that proves who sends feedback (RFC 6750), kept in a file."""
 
 import hmac
+import logging
 from pathlib import Path
 from typing import Any
 
 from inference.problems import Problem
 from occupancy.errors import InputError
+
+log = logging.getLogger("inference")
 
 
 class InvalidToken(InputError):
@@ -31,7 +34,13 @@ def check(environ: dict[str, Any], path: str) -> bool:
     The file is read anew each time, so that the token can be changed under a running service.
     """
     scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    token = read_token(path)
+    try:
+        token = read_token(path)
+    except InvalidToken as error:  # it was there when the service began
+        log.error("%s", error)  # noqa: TRY400
+        raise Problem(
+            503, "no-token", "feedback can't be taken: its token can't be read", {"Retry-After": "10"}
+        ) from None
     if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), token):
         return True
     raise Problem(

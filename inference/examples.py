@@ -127,7 +127,14 @@ EXAMPLES: tuple[Example, ...] = (
         "not JSON",
         {"body": "Temperature=21.6"},
         400,
-        _invalid(400, _body("not_json", "the body is not JSON: Expecting value: line 1 column 1 (char 0)")),
+        _invalid(
+            400,
+            _body(
+                "not_json",
+                "the body is not JSON: Expecting value: line 1 column 1 (char 0); for CSV send Content-Type: text/csv, "
+                "for one JSON object a line application/x-ndjson",
+            ),
+        ),
     ),
     Example(
         _PREDICT,
@@ -166,7 +173,8 @@ EXAMPLES: tuple[Example, ...] = (
         _problem(
             422,
             "invalid-feedback",
-            'Expected `bool`, got `int` - at `$.occupied`; expected {"id": ..., "occupied": true or false}',
+            'occupied is missing, wrong or not a field: expected {"id": the id of a prediction, such as 40edcbf65c63-2, '
+            '"occupied": true or false}',
             field="occupied",
         ),
     ),

@@ -8,9 +8,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from inference.metrics import COUNTERS, SECONDS, Metrics
+from inference.metrics import FIGURES, SECONDS, Metrics, Snapshot
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 
 
 def page(metrics: Metrics) -> bytes:
@@ -27,33 +28,33 @@ class _Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give the figures as they are now (prometheus_client calls this)."""
-        counts, buckets, seconds = self._metrics.snapshot()
-        log, model = self._metrics.log, self._metrics.model
-        for name, (help_text, labels) in COUNTERS.items():
-            family = CounterMetricFamily(f"occupancy_{name}", help_text, labels=labels)
-            for (counter, *values), count in counts.items():
-                if counter == name:
-                    family.add_metric(values, count)
+        now = self._metrics.snapshot()
+        found = _samples(self._metrics, now)
+        for figure in FIGURES:
+            name = f"occupancy_{figure.name}"
+            if figure.type == "histogram":
+                bounds = [*map(floatToGoString, SECONDS), "+Inf"]
+                buckets = list(zip(bounds, accumulate(now.buckets), strict=True))
+                yield HistogramMetricFamily(name, figure.meaning, buckets=buckets, sum_value=now.seconds)
+                continue
+            family = FAMILIES[figure.type](name, figure.meaning, labels=figure.labels)
+            for (counted, *values), value in found.items():
+                if counted == figure.name:
+                    family.add_metric(values, value)
             yield family
-        bounds = [*map(floatToGoString, SECONDS), "+Inf"]
-        yield HistogramMetricFamily(
-            "occupancy_predict_duration_seconds",
-            "from a request's arrival at POST /predict to its answer",
-            buckets=list(zip(bounds, accumulate(buckets), strict=True)),
-            sum_value=seconds,
-        )
-        yield CounterMetricFamily("occupancy_log_records_written", "records of the prediction log", log.written)
-        yield CounterMetricFamily("occupancy_log_records_dropped", "records that could not be written", log.dropped)
-        yield GaugeMetricFamily("occupancy_log_records_queued", "records that wait to be written", log.queued)
-        yield GaugeMetricFamily(
-            "occupancy_model_ready", "1 if a model is loaded and proved itself, else 0", int(model is not None)
-        )
-        if model is not None:
-            info = GaugeMetricFamily(
-                "occupancy_model_info", "the model that answers; always 1", labels=["version", "simulated"]
-            )
-            info.add_metric([model.version, str(model.card.simulated).lower()], 1)
-            yield info
-            yield GaugeMetricFamily(
-                "occupancy_model_live_timestamp_seconds", "since when it answers", self._metrics.since
-            )
+
+
+def _samples(metrics: Metrics, now: Snapshot) -> dict[tuple[str, ...], float]:
+    """Give each sample's value by its figure's name and its labels' values."""
+    log, model = metrics.log, metrics.model
+    found: dict[tuple[str, ...], float] = {
+        **now.counts,
+        ("log_records_written",): log.written,
+        ("log_records_dropped",): log.dropped,
+        ("log_records_queued",): log.queued,
+        ("model_ready",): model is not None,
+    }
+    if model is not None:
+        found["model_info", model.version, str(model.card.simulated).lower()] = 1
+        found["model_live_timestamp_seconds",] = metrics.since
+    return found

@@ -29,6 +29,7 @@ class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     occupied: Annotated[bool, Meta(description="whether the room was in fact occupied at the reading's time")]
 
 
+EXPECTED = 'expected {"id": the id of a prediction, such as 40edcbf65c63-2, "occupied": true or false}'
 _decode = msgspec.json.Decoder(Truth).decode
 _FIELD = re.compile(r"`\$\.(\w+)`|field `(\w+)`")
 
@@ -53,9 +54,8 @@ class Feedback:
         except msgspec.ValidationError as error:
             field = _FIELD.search(str(error))
             name = (field[1] or field[2]) if field else "body"
-            raise Problem(
-                422, "invalid-feedback", f'{error}; expected {{"id": ..., "occupied": true or false}}', field=name
-            ) from None
+            detail = f"{name} is missing, wrong or not a field: {EXPECTED}"
+            raise Problem(422, "invalid-feedback", detail, field=name) from None
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise Problem(400, "invalid-feedback", f"the body is not JSON: {error}", field="body") from None
         self._log.write(

@@ -23,6 +23,9 @@ _NOT_FINITE = frozenset(sign + word for sign in ("", "+", "-") for word in ("nan
 _LOWEST = {f.name: f.low for f in FEATURES}
 
 
+_OTHERS = "; for CSV send Content-Type: text/csv, for one JSON object a line application/x-ndjson"
+
+
 class Part(NamedTuple):
     """What some lines held; `lines`: where each reading stands, from 1, the refused ones included."""
 
@@ -41,7 +44,12 @@ def decode(body: bytes, content_type: str, limit: int, zone: tzinfo) -> Batch:
     """
     read = _BY_MEDIA_TYPE.get(content_type.partition(";")[0].strip().lower())
     if read is None:
-        return reading.decode(body, limit, zone)
+        try:
+            return reading.decode(body, limit, zone)
+        except InvalidReading as error:
+            if error.reason == "not_json":
+                raise InvalidReading("body", "not_json", error.detail + _OTHERS) from None
+            raise
     (part,) = read([body], limit, zone)
     return part.batch
 

@@ -43,7 +43,7 @@ logconfig_dict = {
     "formatters": {"line": {"format": "%(asctime)s %(name)s: %(message)s"} if sys.stderr.isatty() else _JSON},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "WARNING", "handlers": ["stderr"]},
-    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}, "inference": {"level": "INFO"}},
 }
 
 

@@ -15,13 +15,33 @@ from occupancy.reading import Reading
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FIELDS = frozenset({*Reading.__struct_fields__, "body"})
-COUNTERS = {
-    "http_requests": ("requests, by path and status", ("path", "status")),
-    "answers": ("readings answered, by answer", ("answer",)),
-    "readings_refused": ("readings refused, by field and reason", ("field", "reason")),
-    "flags": ("flags on answers, by field and reason", ("field", "reason")),
-    "feedback": ("feedback taken, by what it says and whether it had the token", ("occupied", "authenticated")),
-}
+
+
+class Figure(NamedTuple):
+    """One metric: its name without `occupancy_`, its type in Prometheus, its labels and what it says."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+FIGURES = (
+    Figure("http_requests", "counter", ("path", "status"), "requests, by path and status"),
+    Figure("answers", "counter", ("answer",), "readings answered, by answer"),
+    Figure(
+        "readings_refused", "counter", ("field", "reason"), "readings refused; `other`: a field that is a client's own"
+    ),
+    Figure("flags", "counter", ("field", "reason"), "flags on answers"),
+    Figure("feedback", "counter", ("occupied", "authenticated"), "feedback taken, and whether it had the token"),
+    Figure("predict_duration_seconds", "histogram", (), "from a request's arrival at POST /predict to its answer"),
+    Figure("log_records_written", "counter", (), "records of the prediction log that were written"),
+    Figure("log_records_dropped", "counter", (), "records that could not be written"),
+    Figure("log_records_queued", "gauge", (), "records that wait to be written"),
+    Figure("model_ready", "gauge", (), "1 if a model is loaded and proved itself, else 0"),
+    Figure("model_info", "gauge", ("version", "simulated"), "the model that answers; always 1"),
+    Figure("model_live_timestamp_seconds", "gauge", (), "since when it answers"),
+)
 
 
 class Metrics:
@@ -35,7 +55,7 @@ class Metrics:
         self._buckets, self._seconds = [0] * (len(SECONDS) + 1), 0.0
 
     def count(self, counter: str, *labels: str) -> None:
-        """Add one to a counter of COUNTERS."""
+        """Add one to a counter of FIGURES."""
         with self._lock:
             self._counts[counter, *labels] += 1
 

@@ -34,6 +34,7 @@ FEEDBACK = BY_MODEL | {
     413: ("invalid-feedback",),
     415: ("unsupported-media-type",),
     422: ("invalid-feedback",),
+    503: ("no-model", "overloaded", "no-token"),
 }
 UNAUTHORIZED: Kinds = {401: ("unauthorized",)}
 OF_THE_SERVER = {"malformed-request", "request-timeout", "internal-error"}  # may come before the request has an id

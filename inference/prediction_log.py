@@ -17,8 +17,8 @@ from occupancy.record import line
 ATOMIC_BYTES = 4096
 """One write of this many bytes to a pipe is never cut (PIPE_BUF on Linux), also when the process is killed."""
 GATHER_SECONDS = 0.01
-STUCK_SECONDS = 1.0
-"""Without a write for so long, the writer is stuck: requests no longer wait for it."""
+PATIENCE_SECONDS = 1.0
+"""A request waits so long, all its records together, for room in the queue; then none waits until it is half empty."""
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 log = logging.getLogger("inference")
@@ -36,7 +36,7 @@ class PredictionLog:
         self._admitted = 0
         self._lock = threading.Lock()
         self._work, self._closing = threading.Event(), threading.Event()
-        self._stuck = False
+        self._stuck = self._failing = False  # nobody waits for it; it can't write
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -45,15 +45,19 @@ class PredictionLog:
         """How many records wait; 0 only when all are written."""
         return len(self._lines) + self._unwritten
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Queue one record; drops it where the queue is full and the writer stuck."""
-        if len(self._lines) >= self._capacity and not self._wait_for_room():
+    def write(self, record: dict[str, Any], until: float | None = None) -> None:
+        """Queue one record; drops it where there is no room `until` then, of the monotonic clock: see `patience`."""
+        if len(self._lines) >= self._capacity and not self._wait_for_room(until or self.patience()):
             with self._lock:
                 self.dropped += 1
             return
         self._lines.append(line(record))
         if not self._work.is_set():
             self._work.set()
+
+    def patience(self) -> float:
+        """Give the time until which a request that begins to write now waits for room."""
+        return time.monotonic() + PATIENCE_SECONDS
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Write what is queued, for at most so long, and say what could not be written."""
@@ -66,15 +70,11 @@ class PredictionLog:
                 "prediction log: %d records written, %d dropped, %d left unwritten", self.written, self.dropped, left
             )
 
-    def _wait_for_room(self) -> bool:
-        """Wait while the writer gets on, which bounds how fast batches come; where it is stuck, wait no more."""
-        seen, since = self.written, time.monotonic()
+    def _wait_for_room(self, until: float) -> bool:
         while not self._stuck:
             if len(self._lines) < self._capacity:
                 return True
-            if self.written != seen:
-                seen, since = self.written, time.monotonic()
-            elif time.monotonic() - since > STUCK_SECONDS:
+            if time.monotonic() > until:
                 self._stuck = True
             time.sleep(0.001)
         return False
@@ -96,16 +96,18 @@ class PredictionLog:
         try:
             count = os.write(self._descriptor, self._pending)
         except OSError as error:
-            if not self._stuck:
+            if not self._failing:
                 log.error("prediction log: can't write: %s; trying again", error.strerror)  # noqa: TRY400
-            self._stuck = True
+            self._failing = self._stuck = True
             time.sleep(0.05 if self._closing.is_set() else RETRY_SECONDS)
             return
         self._pending = self._pending[count:]
         left = self._pending.count(b"\n")
         self.written += self._unwritten - left
         self._unwritten = left
-        self._stuck = False
+        self._failing = False
+        if len(self._lines) <= self._capacity // 2:
+            self._stuck = False
         with self._lock:
             lost = self.dropped - self._admitted
             self._admitted = self.dropped

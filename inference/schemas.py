@@ -53,6 +53,7 @@ KINDS = {
     "internal-error": "the service failed",
     "overloaded": "too many requests are waiting",
     "no-model": "no model is loaded",
+    "no-token": "feedback's token can't be read",
 }
 FLAGS = {
     BEYOND: "the value is outside what the model was trained on",

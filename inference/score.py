@@ -11,6 +11,7 @@ import argparse
 import csv
 import io
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -26,13 +27,14 @@ import msgspec
 import numpy as np
 
 from inference import formats
+from inference.flags import Flagger
 from inference.formats import Part
 from inference.settings import from_environment
 from occupancy.errors import InputError
 from occupancy.model import Model, label, load
 from occupancy.reading import InvalidReading, decode, values
 
-COLUMNS = ("line", "id", "date", "room", "probability", "label", "answer", "model_version", "error")
+COLUMNS = ("line", "id", "date", "room", "probability", "label", "answer", "model_version", "flags", "error")
 SHOWN = 20  # refused readings, in words
 PIECE_BYTES = 2**18  # some thousand lines
 LINE_SECONDS, BAR_SECONDS = 5.0, 0.1  # between two signs of progress, in a log and on a terminal
@@ -159,16 +161,18 @@ def _pieces(source: Path, file: BinaryIO, console: "Console") -> Iterator[bytes]
 
 def _answers(part: Part, first: int, model: Model, room: str) -> Iterator[tuple[Any, ...]]:
     """Give a row of COLUMNS for each reading, in the order of the file; `first` is the index of the first."""
+    flagger = Flagger(model.card.training_range)
     bad = {error.index or 0: error for error in part.batch.invalid}
     ordered = [values(reading) for reading in part.batch.readings]
     probabilities = model.probability(np.array(ordered, np.float32)).tolist() if ordered else []
-    good = zip(part.batch.readings, probabilities, strict=True)
+    good = zip(part.batch.readings, ordered, probabilities, strict=True)
     for index, line in enumerate(part.lines, first):
         if error := bad.get(index):
-            yield line or None, None, None, error.room or room, None, None, None, None, error.detail
+            yield line or None, None, None, error.room or room, None, None, None, None, None, error.detail
         else:
-            reading, probability = next(good)
-            answer = (probability, label(probability), model.answer(probability), model.version, None)
+            reading, row, probability = next(good)
+            flags = " ".join(f"{flag['reason']}:{flag['field']}" for flag in flagger.flags(reading, row))
+            answer = (probability, label(probability), model.answer(probability), model.version, flags or None, None)
             yield line or None, reading.id, reading.date, reading.room or room, *answer
 
 
@@ -208,7 +212,7 @@ def _written(source: Path, target: Path | None) -> Iterator[TextIO]:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[TextIO]:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("x", encoding="utf-8", newline="") as out:
             yield out

@@ -37,6 +37,7 @@ IDLE_SECONDS = 5.0
 LINGER_SECONDS, LINGER_BYTES = 2.0, 2**24
 """For a client to read its last answer, and what it may still send meanwhile."""
 HEAD_END, HEAD_BYTES = b"\r\n\r\n", 2**16
+SPARE_CONNECTIONS = 64  # beyond the limit, while those that are ended for them end
 KEPT_BYTES = 2**16
 """What may be left of a request's body if its connection is to be kept."""
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
@@ -71,7 +72,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
         self._start_one_if_none_waits()
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            select.select([self.PIPE[0]], [], [], 1.0)  # a signal ends the wait
+            if select.select([self.PIPE[0]], [], [], 1.0)[0]:  # a signal ends the wait
+                os.read(self.PIPE[0], 4096)
             self._end_idle(time.monotonic())
         self._drain()
 
@@ -81,11 +83,12 @@ class Worker(BaseWorker):  # type: ignore[misc]
         for listener in self.sockets:
             with contextlib.suppress(OSError):
                 self._epoll.unregister(listener)
-            while self._accept(listener):
-                pass
+            for _ in range(self.cfg.backlog):
+                if not self._accept(listener):
+                    break
             listener.close()
         begun = time.monotonic()
-        while self._connections and time.monotonic() < begun + self.cfg.graceful_timeout - CLOSE_SECONDS:
+        while self._connections and time.monotonic() < begun + self.cfg.graceful_timeout - CLOSE_SECONDS - 1:
             self.notify()
             time.sleep(0.02)
             if time.monotonic() > begun + LINGER_SECONDS:
@@ -98,6 +101,13 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 with contextlib.suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RD)  # wakes a thread, which finds no more
 
+    def _end_longest_idle(self) -> None:
+        """Make room for others than those who keep a connection and use it least."""
+        idle = [connection for connection in list(self._connections.values()) if connection.timeout < math.inf]
+        for connection in sorted(idle, key=lambda each: each.since)[: max(1, len(idle) // 64)]:
+            connection.timeout = 0.0
+        self._end_idle(1.0)
+
     # --- threads: one waiter is always left, as long as there may be more
 
     def _start_one_if_none_waits(self) -> None:
@@ -106,7 +116,14 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 return
             self._started += 1
             self._waiting += 1
-        threading.Thread(target=self._serve, name=f"request-{self._started}", daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, name=f"request-{self._started}", daemon=True).start()
+        except RuntimeError:  # the machine has no more: those that there are go on
+            with self._lock:
+                self._started -= 1
+                self._waiting -= 1
+            if not self._started:
+                raise
 
     def _serve(self) -> None:
         while True:
@@ -116,20 +133,27 @@ class Worker(BaseWorker):  # type: ignore[misc]
             if not self._waiting:
                 self._start_one_if_none_waits()
             for descriptor, _ in ready:
-                if descriptor in self._listeners:
-                    self._take(self._listeners[descriptor])
-                else:
-                    self._attend(self._connections[descriptor])
+                try:
+                    if descriptor in self._listeners:
+                        self._take(self._listeners[descriptor])
+                    else:
+                        self._attend(self._connections[descriptor])
+                except Exception:  # a thread that ended would be missed by all
+                    log.exception("a connection is given up")
             with self._lock:
                 self._waiting += 1
 
     # --- connections
 
     def _take(self, listener: socket.socket) -> None:
-        self._accept(listener)
-        self._full = len(self._connections) >= self.cfg.worker_connections
-        if not self._full:
-            self._listen(listener)
+        try:
+            self._accept(listener)
+            if len(self._connections) >= self.cfg.worker_connections:
+                self._end_longest_idle()
+        finally:
+            self._full = len(self._connections) >= self.cfg.worker_connections + SPARE_CONNECTIONS
+            if not self._full:
+                self._listen(listener)
 
     def _listen(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError):  # it was closed meanwhile: the worker ends
@@ -146,7 +170,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
             return False
         client = Client(fileno=accepted.detach())
         connection = Connection(self._settings, client, address, listener.getsockname())
-        connection.timeout = time.monotonic() + IDLE_SECONDS
+        connection.since = time.monotonic()
+        connection.timeout = connection.since + IDLE_SECONDS
         connection.init()
         self._connections[client.fileno()] = connection
         self._epoll.register(client, _ONCE)
@@ -163,15 +188,13 @@ class Worker(BaseWorker):  # type: ignore[misc]
             while keep and HEAD_END in connection.head:
                 connection.timeout = math.inf  # it is not idle
                 keep = self._answer(connection)
-                allowed = REQUEST_SECONDS if connection.head else self.cfg.keepalive
-                connection.timeout = time.monotonic() + allowed
+                connection.since = time.monotonic()
+                connection.timeout = connection.since + (REQUEST_SECONDS if connection.head else self.cfg.keepalive)
             if keep:
                 self._epoll.modify(connection.sock, _ONCE)
-        except Exception:
-            log.exception("a connection is given up")
-            keep = False
-        if not keep:
-            self._end(connection)
+        finally:
+            if not keep and not connection.ending:
+                self._end(connection)
 
     def _end(self, connection: "Connection") -> None:
         """Let the client read its last answer before the connection ends: without, what it still sends would erase it."""
@@ -212,7 +235,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         except OSError:
             return False
         if not received:  # the client has ended it, or it took too long: see _end_idle
-            if connection.head:
+            if connection.head.strip():
                 self.handle_error(connection.sock, Stalled())
             return False
         if not connection.head:
@@ -267,9 +290,13 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """gunicorn's connection: what has come of its next request, or that it is ending, and how many bytes came since."""
+    """gunicorn's connection: what has come of its next request, or that it is ending, and how many bytes came then.
+
+    `since`: the time of its last answer, or of its beginning.
+    """
 
     head = b""
+    since = 0.0
     ending, lingered = False, 0
 
 

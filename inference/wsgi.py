@@ -43,7 +43,7 @@ def _model(settings: Settings) -> Model | UnusableModel:
     except UnusableModel as error:
         log.error("not ready: %s", error)  # noqa: TRY400 -- a person's mistake needs no traceback
         return error
-    log.warning("serving model %s (%s)", model.version, settings.model)
+    log.info("serving model %s (%s)", model.version, settings.model)
     if model.card.simulated:
         log.warning(
             "SIMULATED: model %s was trained on simulated data; its answers mean nothing in a real room", model.version

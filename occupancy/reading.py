@@ -220,7 +220,8 @@ def loads(text: str, what: str) -> Any:
         detail = f"{what} is nested too deeply: expected an object or a list"
         raise InvalidReading("body", "too_deep", detail) from None
     except ValueError as error:
-        raise InvalidReading("body", "not_json", f"{what} is not JSON: {error}") from None
+        why = error if text.strip() else "it is empty"
+        raise InvalidReading("body", "not_json", f"{what} is not JSON: {why}") from None
 
 
 def check(item: Any, room: tzinfo) -> tuple[Reading, datetime | None]:

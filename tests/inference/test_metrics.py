@@ -1,5 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
+from inference.metrics import FIGURES
 from occupancy.model import Model, UnusableModel
 from tests.inference.conftest import GOOD, Serve, Served, serve_model
 
@@ -57,6 +58,19 @@ def test_what_happened_is_counted(serve: Serve, model: Model) -> None:
     assert buckets == sorted(buckets)
     assert found["occupancy_predict_duration_seconds_sum{}"] > 0
     assert found["process_resident_memory_bytes{}"] > 1e7
+
+
+def test_every_figure_of_the_table_is_there(served: Served) -> None:
+    served.predict({**GOOD, "CO2": 5000})
+    served.predict(b"")
+    served.client.post("/feedback", json={"id": "0123456789ab-1", "occupied": True})
+    families = {f.name: f for f in text_string_to_metric_families(served.client.get("/metrics").text)}
+    for figure in FIGURES:
+        family = families[f"occupancy_{figure.name}"]
+        assert (family.type, family.documentation) == (figure.type, figure.meaning)
+        if figure.labels:
+            assert {frozenset(sample.labels) for sample in family.samples} == {frozenset(figure.labels)}
+    assert {name for name in families if name.startswith("occupancy_")} == {f"occupancy_{f.name}" for f in FIGURES}
 
 
 def test_clients_can_not_invent_labels(served: Served) -> None:

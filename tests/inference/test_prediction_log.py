@@ -93,6 +93,28 @@ def test_a_reader_that_stops_costs_records_not_time_and_the_loss_is_admitted(pip
     log.close()
 
 
+def test_a_request_waits_once_for_all_its_records(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction_log, "PATIENCE_SECONDS", 0.3)
+    reading, writing = pipe
+    log = PredictionLog(writing, 10, loss)
+    over = threading.Event()
+
+    def trickle() -> None:
+        while not over.wait(0.05):
+            os.read(reading, 1)
+
+    reader = threading.Thread(target=trickle)
+    reader.start()
+    until = log.patience()
+    for n in range(2000):
+        log.write({"n": n, "text": "x" * 1000}, until)
+    assert log.dropped > 1000  # a wait for each would have kept them, for as long as the reader pleases
+    over.set()
+    reader.join()
+    drain(reading, log)
+    log.close()
+
+
 def test_a_reader_that_is_slow_loses_nothing(pipe: tuple[int, int]) -> None:
     """A burst larger than queue and pipe together waits for the reader, as long as it gets on."""
     reading, writing = pipe
@@ -121,7 +143,7 @@ def test_only_the_first_waits_for_a_writer_that_is_stuck(
     log = PredictionLog(pipe[1], 1, loss)
     while not log.dropped:
         log.write({"text": "x" * 4000})
-    monkeypatch.setattr(prediction_log, "STUCK_SECONDS", 1e9)  # whoever waits now, waits for ever
+    monkeypatch.setattr(prediction_log, "PATIENCE_SECONDS", 1e9)  # whoever waits now, waits for ever
     for _ in range(200):
         log.write({"text": "x"})
     assert log.dropped == 201

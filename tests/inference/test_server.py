@@ -182,7 +182,7 @@ def test_messages_are_json_lines_where_no_person_looks(tmp_path: Path, model: Mo
         frozenset({"@timestamp", "log.level", "log.logger", "process.pid", "message"})
     }
     (serving,) = (m for m in messages if m["message"].startswith("serving model"))
-    assert (serving["log.logger"], serving["log.level"]) == ("inference", "WARNING")
+    assert (serving["log.logger"], serving["log.level"]) == ("inference", "INFO")
     assert "Starting gunicorn" in messages[0]["message"]
 
 

@@ -76,6 +76,30 @@ def test_half_bodies_hold_no_thread_that_a_health_check_needs(tmp_path: Path) ->
             assert service.get("/healthz")[0] == service.get("/readyz")[0] == 200
 
 
+def test_when_all_connections_are_taken_the_longest_idle_makes_room(tmp_path: Path) -> None:
+    few = {"GUNICORN_CMD_ARGS": "--worker-connections 5"}
+    with running(tmp_path, "-c", PATIENT, **few) as service, ExitStack() as stack:
+        kept = [stack.enter_context(connect(service)) for _ in range(6)]
+        for connection in kept:
+            connection.sendall(GET)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        for _ in range(20):
+            assert service.get("/predict", GOOD)[0] == 200
+        assert rest(kept[0]) == b""
+
+
+def test_signals_of_no_meaning_leave_it_idle(hurried: Process) -> None:
+    def seconds() -> float:
+        return sum(map(int, Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[11:13])) / 100
+
+    (worker,) = workers(hurried)
+    os.kill(worker, signal.SIGWINCH)
+    time.sleep(0.2)
+    before = seconds()
+    time.sleep(2)
+    assert seconds() - before < 1  # of its processor's time: a loop would use all of it
+
+
 def test_a_head_without_end_is_refused(hurried: Process) -> None:
     with connect(hurried) as connection:
         try:
@@ -125,8 +149,9 @@ def test_clients_that_read_nothing_are_ended(tmp_path: Path) -> None:
                 except OSError:
                     break
         assert service.get("/healthz")[0] == 200
+        while service.get("/predict", GOOD)[0] == 503:  # until those who hold the places have been ended
+            time.sleep(0.1)
         assert service.get("/predict", GOOD)[0] == 200
-        service.stop()
     assert "Traceback" not in service.log
 
 
@@ -203,7 +228,9 @@ def test_an_old_client_is_answered_once(hurried: Process) -> None:
         assert b"Connection: close" in rest(connection)
 
 
-@pytest.mark.parametrize("head", [b"Content-Length: 104857600", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 104857600", b"Content-Length: 1" + b"0" * 400, b"Transfer-Encoding: chunked"]
+)
 def test_who_sends_far_too_much_still_reads_why(hurried: Process, head: bytes) -> None:
     chunk = b"%x\r\n%s\r\n" % (65536, b" " * 65536) if b"chunked" in head else b" " * 65536
     with connect(hurried) as connection:

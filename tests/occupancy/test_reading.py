@@ -101,7 +101,7 @@ TEMPERATURE = "Temperature is in °C, from -40 to 60"
         (body(id="\ud800"), "id", "not_a_text", 'id is "\\ud800": expected a printable text'),
         (body(date=20150204), "date", "not_a_text", "date is 20150204: expected an ISO 8601 date"),
         (body(date="2015-02-04\n17:51"), "date", "not_a_text", 'date is "2015-02-04\\n17:51": expected an ISO 8601'),
-        (b"", "body", "not_json", "the body is not JSON: Expecting value: line 1 column 1"),
+        (b"", "body", "not_json", "the body is not JSON: it is empty"),
         (body()[:-5], "body", "not_json", "the body is not JSON: Expecting ',' delimiter"),
         (b"\xef\xbb\xbf" + body(), "body", "not_json", "the body is not JSON: Unexpected UTF-8 BOM"),
         (body().decode().encode("utf-16"), "body", "not_utf8", "the body is not UTF-8 (byte 0)"),
