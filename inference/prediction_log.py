@@ -4,8 +4,12 @@ A record is a line in a bounded queue before its answer is sent, and on its way 
 that is killed (-9) loses those. When the queue is full, records are dropped, counted, and their loss is itself recorded.
 """
 
+import fcntl
 import logging
 import os
+import stat
+import sys
+import termios
 import threading
 import time
 from collections import deque
@@ -14,8 +18,9 @@ from typing import Any
 
 from occupancy.record import line
 
-ATOMIC_BYTES = 4096
-"""One write of this many bytes to a pipe is never cut (PIPE_BUF on Linux), also when the process is killed."""
+ATOMIC_BYTES, MOST_BYTES = 4096, 65536
+"""What a pipe takes whole or not at all (PIPE_BUF on Linux), so that a line is never cut when the process is killed; and
+what is written at once where that can't block: under load, each turn that the writer needs has to be waited for."""
 GATHER_SECONDS = 0.01
 PATIENCE_SECONDS = 1.0
 """A request waits so long, all its records together, for room in the queue; then none waits until it is half empty."""
@@ -91,9 +96,9 @@ class PredictionLog:
                 self._write_some()
 
     def _write_some(self) -> None:
-        if not self._pending:
-            self._pending = self._take()
         try:
+            if not self._pending:
+                self._pending = self._take()
             count = os.write(self._descriptor, self._pending)
         except OSError as error:
             if not self._failing:
@@ -118,8 +123,17 @@ class PredictionLog:
         """Take whole lines that can be written in one piece; a longer line goes alone."""
         taken: list[bytes] = []
         size = 0
-        while self._lines and (not taken or size + len(self._lines[0]) <= ATOMIC_BYTES):
+        most = self._takes_at_once()
+        while self._lines and (not taken or size + len(self._lines[0]) <= most):
             self._unwritten += 1
             taken.append(self._lines.popleft())
             size += len(taken[-1])
         return b"".join(taken)
+
+    def _takes_at_once(self) -> int:
+        """Give how many bytes a write takes without blocking: half of a pipe's free space, since it is counted in pages."""
+        if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode) or not hasattr(fcntl, "F_GETPIPE_SZ"):
+            return MOST_BYTES if stat.S_ISREG(os.fstat(self._descriptor).st_mode) else ATOMIC_BYTES
+        used = int.from_bytes(fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+        free = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) - used
+        return min(max(ATOMIC_BYTES, free // 2), MOST_BYTES)

@@ -56,22 +56,33 @@ def test_every_record_is_a_line_in_the_order_of_writing(tmp_path: Path) -> None:
     assert (log.written, log.dropped, log.queued) == (5000, 0, 0)
 
 
-def test_no_write_is_longer_than_a_pipe_takes_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sizes, write = [], os.write
+def test_no_write_blocks_that_is_longer_than_a_pipe_takes_whole(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]
+) -> None:
+    reading, writing = pipe
+    os.set_blocking(writing, False)  # so that a write that would block is an error, or is cut
+    writes, write = [], os.write
 
     def noted(descriptor: int, data: bytes) -> int:
-        sizes.append(data)
-        return write(descriptor, data)
+        try:
+            count = write(descriptor, data)
+        except BlockingIOError:
+            assert len(data) <= ATOMIC_BYTES
+            time.sleep(0.001)
+            raise
+        assert count == len(data)
+        writes.append(data)
+        return count
 
     monkeypatch.setattr(os, "write", noted)
-    with (tmp_path / "log").open("wb") as file:
-        log = PredictionLog(file.fileno(), 10_000, loss)
-        for n in range(1000):
-            log.write({"n": n, "text": "x" * (n * 7 % 1500)})
-        log.close()
-    assert max(map(len, sizes)) <= ATOMIC_BYTES
-    assert all(data.endswith(b"\n") for data in sizes)
-    assert len(sizes) < 500  # many records in one write
+    monkeypatch.setattr(prediction_log, "RETRY_SECONDS", 0.0)
+    log = PredictionLog(writing, 10_000, loss)
+    for n in range(3000):
+        log.write({"n": n, "text": "x" * (n * 7 % 1500)})
+    assert numbers(drain(reading, log)) == list(range(3000))
+    log.close()
+    assert all(data.endswith(b"\n") for data in writes)
+    assert len(writes) < 1500  # many records in one write
 
 
 def test_a_reader_that_stops_costs_records_not_time_and_the_loss_is_admitted(pipe: tuple[int, int]) -> None:
