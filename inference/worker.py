@@ -235,7 +235,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         except OSError:
             return False
         if not received:  # the client has ended it, or it took too long: see _end_idle
-            if connection.head.strip():
+            if connection.head.strip() and connection.timeout < time.monotonic():
                 self.handle_error(connection.sock, Stalled())
             return False
         if not connection.head:
@@ -376,8 +376,8 @@ class Response(wsgi.Response):  # type: ignore[misc]
     def send_headers(self) -> None:
         """Keep them for the first piece of the body."""
         if not self.headers_sent:
-            if _unread(self.req) and not _discard(self.req, self.sock):
-                self.must_close = True
+            if self.req.body.failed or (_unread(self.req) and not _discard(self.req, self.sock)):
+                self.must_close = True  # where the next request would begin is not known
             lines = [
                 f"HTTP/1.1 {self.status}",
                 f"Date: {_date(int(time.time()))}",
