@@ -79,10 +79,11 @@ def test_half_bodies_hold_no_thread_that_a_health_check_needs(tmp_path: Path) ->
 def test_when_all_connections_are_taken_the_longest_idle_makes_room(tmp_path: Path) -> None:
     few = {"GUNICORN_CMD_ARGS": "--worker-connections 5"}
     with running(tmp_path, "-c", PATIENT, **few) as service, ExitStack() as stack:
-        kept = [stack.enter_context(connect(service)) for _ in range(6)]
-        for connection in kept:
-            connection.sendall(GET)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        kept = []
+        for _ in range(6):
+            kept.append(stack.enter_context(connect(service)))
+            kept[-1].sendall(GET)
+            assert kept[-1].recv(65536).startswith(b"HTTP/1.1 200 OK")
         for _ in range(20):
             assert service.get("/predict", GOOD)[0] == 200
         assert rest(kept[0]) == b""
