@@ -150,9 +150,9 @@ def test_clients_that_read_nothing_are_ended(tmp_path: Path) -> None:
                 except OSError:
                     break
         assert service.get("/healthz")[0] == 200
-        while service.get("/predict", GOOD)[0] == 503:  # until those who hold the places have been ended
+        while (status := service.get("/predict", GOOD)[0]) == 503:  # until one who holds a place has been ended
             time.sleep(0.1)
-        assert service.get("/predict", GOOD)[0] == 200
+        assert status == 200
     assert "Traceback" not in service.log
 
 
