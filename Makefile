@@ -10,10 +10,12 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # --- the environment: one virtual environment, filled from the hash-locked files
-$(VENV)/runtime: requirements/training.txt requirements/inference.txt
+IMAGES := training inference monitoring
+LOCKS := $(IMAGES:%=requirements/%.txt)
+$(VENV)/runtime: $(LOCKS)
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing: install Python 3.11 or say which one to use: make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(IN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/training.txt -r requirements/inference.txt
+	$(IN)/pip install --quiet --disable-pip-version-check --require-hashes $(LOCKS:%=-r %)
 	@touch $@
 
 $(VENV)/dev: requirements/dev.txt $(VENV)/runtime

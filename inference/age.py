@@ -19,7 +19,7 @@ def check(batch: Batch, limit: timedelta, now: datetime) -> Batch:
         detail = f"date is {reading.date}: {abs(now - when)} {words}, at most {limit} is accepted"
         error = InvalidReading("date", reason, detail, None if batch.single else index)
         error.given = {name: value for name in NAMES if (value := getattr(reading, name)) is not None}
-        error.room = reading.room
+        error.room, error.time = reading.room, when
         kept.invalid.append(error)
     kept.invalid.sort(key=lambda error: error.index or 0)
     return kept

@@ -106,6 +106,7 @@ class Answering:
                     self._boot,
                     request,
                     room=error.room or self._room,
+                    reading_time=error.time,
                     given=error.given,
                     field=error.field,
                     reason=error.reason,

@@ -89,7 +89,8 @@ class InvalidReading(ValueError):
     """A reading breaks the contract: `field` names the culprit, `reason` the rule, the text says both and the range.
 
     `detail` is the text without the place: the `index` among several readings and, where each has its own, the `line`.
-    `given` and `room` are what could be understood of it all the same: sensors whose value is a finite number, the room.
+    `given`, `room` and `time` are what could be understood of it all the same: sensors whose value is a finite number,
+    the room, the event time in UTC.
     """
 
     def __init__(self, field: str, reason: str, detail: str, index: int | None = None, line: int | None = None) -> None:
@@ -99,11 +100,12 @@ class InvalidReading(ValueError):
         self.field, self.reason, self.detail, self.index, self.line = field, reason, detail, index, line
         self.given: dict[str, float] = {}
         self.room: str | None = None
+        self.time: datetime | None = None
 
     def at(self, index: int | None, line: int | None = None) -> "InvalidReading":
         """Give the same error with its place among several readings."""
         placed = InvalidReading(self.field, self.reason, self.detail, index, line)
-        placed.given, placed.room = self.given, self.room
+        placed.given, placed.room, placed.time = self.given, self.room, self.time
         return placed
 
 
@@ -134,13 +136,15 @@ def event_time(reading: Reading, room: tzinfo) -> datetime | None:
     When the clocks go back, a time without an offset comes twice: it is taken for the first of the two.
     Raises InvalidReading for a date that is not ISO 8601.
     """
-    if reading.date is None:
-        return None
+    return None if reading.date is None else _time(reading.date, room)
+
+
+def _time(date: Any, room: tzinfo) -> datetime:
     try:
-        when = datetime.fromisoformat(reading.date)
+        when = datetime.fromisoformat(date)
         return (when if when.tzinfo else when.replace(tzinfo=room)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        detail = f"date is {_show(reading.date)}: expected ISO 8601, such as 2015-02-04T17:51:00+01:00"
+    except (TypeError, ValueError, OverflowError):
+        detail = f"date is {_show(date)}: expected ISO 8601, such as 2015-02-04T17:51:00+01:00"
         raise InvalidReading("date", "not_a_date", detail) from None
 
 
@@ -233,13 +237,15 @@ def check(item: Any, room: tzinfo) -> tuple[Reading, datetime | None]:
         reading = parse(item)
         return reading, event_time(reading, room)
     except InvalidReading as error:
-        error.given, error.room = _understood(_Pairs(item.items()) if isinstance(item, dict) else item)
+        error.given, error.room, error.time = _understood(
+            _Pairs(item.items()) if isinstance(item, dict) else item, room
+        )
         raise
 
 
-def _understood(item: Any) -> tuple[dict[str, float], str | None]:
+def _understood(item: Any, zone: tzinfo) -> tuple[dict[str, float], str | None, datetime | None]:
     """Keep, of a refused reading, what a record can hold."""
-    given, room = {}, None
+    given, room, time = {}, None, None
     for name, value in item if isinstance(item, _Pairs) else []:
         if name in _BY_NAME and type(value) in (int, float) and abs(value) < 1e300:
             given[name] = float(value)
@@ -247,7 +253,10 @@ def _understood(item: Any) -> tuple[dict[str, float], str | None]:
             with contextlib.suppress(InvalidReading):
                 _check_text(name, value)
                 room = value
-    return given, room
+        elif name == "date":
+            with contextlib.suppress(InvalidReading):
+                time = _time(value, zone)
+    return given, room, time
 
 
 def parse(payload: Any) -> Reading:

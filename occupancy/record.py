@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +20,14 @@ from occupancy.reading import FEATURES, NAMES
 
 ECS_VERSION = "8.17.0"
 PREDICTION, FEEDBACK, LOSS = "occupancy.prediction", "occupancy.feedback", "occupancy.loss"
+VERDICT = "occupancy.verdict"
+INDICES = {
+    PREDICTION: "occupancy-predictions",
+    FEEDBACK: "occupancy-feedback",
+    LOSS: "occupancy-predictions",
+    VERDICT: "occupancy-verdicts",
+}
+"""By dataset, the family of indices that its records are stored in: one index a month of observation."""
 ID = re.compile(r"[0-9a-f]{12}-[1-9][0-9]{0,18}")
 MAX_BYTES = 4096
 
@@ -32,10 +41,14 @@ class Field(NamedTuple):
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("@timestamp", "date", "when the service answered, UTC"),
+    Field("@timestamp", "date", "when the service answered, UTC; of a verdict: the reading's time that gave it"),
     Field("ecs.version", "keyword", "the version of the Elastic Common Schema these names are from"),
-    Field("event.dataset", "keyword", f"{PREDICTION} (refusals too), {FEEDBACK} or {LOSS}"),
-    Field("event.id", "keyword", "the record's id, and the prediction's: boot-sequence"),
+    Field("event.dataset", "keyword", f"{PREDICTION} (refusals too), {FEEDBACK}, {LOSS} or {VERDICT}"),
+    Field(
+        "event.id",
+        "keyword",
+        "the record's id, and the prediction's: boot-sequence; a verdict's follows from its event",
+    ),
     Field("event.outcome", "keyword", "success, or failure for a refused reading"),
     Field("event.duration", "long", "nanoseconds from the request's arrival to its answer"),
     Field("service.name", "keyword", "which program wrote it"),
@@ -49,7 +62,11 @@ FIELDS: tuple[Field, ...] = (
     Field("occupancy.simulated", "boolean", "true where the model was trained on simulated data; else absent"),
     Field("occupancy.room", "keyword", "the room, the client's or the service's setting"),
     Field("occupancy.reading.id", "keyword", "the client's own id of the reading"),
-    Field("occupancy.reading.time", "date", "the reading's event time, UTC"),
+    Field(
+        "occupancy.reading.time",
+        "date",
+        "the reading's event time, UTC; of one without a date, when the service answered",
+    ),
     *(Field(f"occupancy.reading.{f.name}", "double", f"{f.description}, {f.unit}") for f in FEATURES),
     Field("occupancy.probability", "double", "probability that the room is occupied"),
     Field("occupancy.label", "byte", "1 where the probability is at least 0.5, else 0"),
@@ -63,6 +80,22 @@ FIELDS: tuple[Field, ...] = (
     Field("occupancy.feedback.occupied", "boolean", "the truth; of several for one prediction the latest counts"),
     Field("occupancy.feedback.authenticated", "boolean", "whether the sender had the token; without, it never trains"),
     Field("occupancy.lost", "long", "records dropped, because they could not be written, since the last such record"),
+    Field(
+        "occupancy.verdict.event",
+        "keyword",
+        "the event that a verdict opens or closes: room, rule, sensor and since when",
+    ),
+    Field("occupancy.verdict.state", "keyword", "opened or closed"),
+    Field("occupancy.verdict.layer", "keyword", "health, level or loss"),
+    Field("occupancy.verdict.rule", "keyword", "the rule that spoke"),
+    Field("occupancy.verdict.sensor", "keyword", "the sensor it is about; absent where it is about the answers"),
+    Field("occupancy.verdict.value", "double", "what was measured, in the rule's unit"),
+    Field("occupancy.verdict.limit", "double", "what it was compared with"),
+    Field("occupancy.verdict.since", "date", "since when, in event time"),
+    Field("occupancy.verdict.consequence", "keyword", "person (look at the sensor), ticket, or retrain"),
+    Field("occupancy.verdict.message", "keyword", "what happened, in words"),
+    Field("occupancy.verdict.advice", "keyword", "what to do"),
+    Field("occupancy.verdict.certainty", "keyword", "how sure it is, in words"),
 )
 
 _READING = [f"occupancy.reading.{name}" for name in NAMES]
@@ -131,8 +164,7 @@ def prediction(
     fields["occupancy.room"] = room
     if reading_id is not None:
         fields["occupancy.reading.id"] = reading_id
-    if reading_time is not None:
-        fields["occupancy.reading.time"] = reading_time
+    fields["occupancy.reading.time"] = reading_time or fields["@timestamp"]
     fields.update(zip(_READING, values, strict=True))
     fields["occupancy.probability"] = probability
     fields["occupancy.label"] = label
@@ -152,16 +184,18 @@ def refusal(
     detail: str,
     field: str | None = None,
     room: str | None = None,
+    reading_time: datetime | None = None,
     given: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Describe one reading that got no answer; `given`: its sensor values that are numbers, however wrong they are.
 
-    Where the request as a whole failed, before any reading was understood, there is no field and no room.
+    Where the request as a whole failed, before any reading was understood, there is no field, no room and no time.
     """
     fields = boot.begin(PREDICTION, request)
     fields["event.outcome"] = "failure"
     if room is not None:
         fields["occupancy.room"] = room
+        fields["occupancy.reading.time"] = reading_time or fields["@timestamp"]
     fields.update((f"occupancy.reading.{name}", value) for name, value in (given or {}).items())
     if field is not None:
         fields["occupancy.refusal.field"] = field
@@ -183,6 +217,65 @@ def feedback(boot: Boot, request: Request, *, prediction: str, occupied: bool, a
 def loss(boot: Boot, lost: int) -> dict[str, Any]:
     """Admit that records are missing; the gaps in the boot's sequence say which."""
     return {**boot.begin(LOSS), "occupancy.lost": lost}
+
+
+def verdict(
+    service: str,
+    version: str,
+    *,
+    at: datetime,
+    room: str,
+    model_version: str,
+    state: str,
+    layer: str,
+    rule: str,
+    sensor: str | None,
+    value: float,
+    limit: float,
+    since: datetime,
+    consequence: str,
+    message: str,
+    advice: str,
+    certainty: str,
+) -> dict[str, Any]:
+    """Describe what monitoring found in one room's records, or that it is over; the same finding has the same id.
+
+    `at`: the time of the reading that decided it; `since`: that of the first reading it is about. Both in UTC.
+    """
+    begun = since.astimezone(UTC).isoformat(timespec="seconds")
+    event = sha256("\n".join((room, rule, sensor or "", begun)).encode()).hexdigest()[:12]
+    about = {"occupancy.verdict.sensor": sensor} if sensor else {}
+    return {
+        "@timestamp": at,
+        "ecs.version": ECS_VERSION,
+        "event.dataset": VERDICT,
+        "event.id": f"{event}-{state}",
+        "service.name": service,
+        "service.version": version,
+        "occupancy.model.version": model_version,
+        "occupancy.room": room,
+        "occupancy.verdict.event": event,
+        "occupancy.verdict.state": state,
+        "occupancy.verdict.layer": layer,
+        "occupancy.verdict.rule": rule,
+        **about,
+        "occupancy.verdict.value": value,
+        "occupancy.verdict.limit": limit,
+        "occupancy.verdict.since": since,
+        "occupancy.verdict.consequence": consequence,
+        "occupancy.verdict.message": message,
+        "occupancy.verdict.advice": advice,
+        "occupancy.verdict.certainty": certainty,
+    }
+
+
+def index(fields: Mapping[str, Any]) -> str:
+    """Name the index that a decoded record belongs in: its dataset's, of the month it was observed in.
+
+    Raises KeyError for a dataset that is none of ours, ValueError for a time that can't be read.
+    """
+    observed = datetime.fromisoformat(fields["@timestamp"]).astimezone(UTC)
+    return f"{INDICES[fields['event.dataset']]}-{observed:%Y.%m}"
 
 
 def line(fields: dict[str, Any]) -> bytes:

@@ -6,6 +6,9 @@ The table is read at the entry point, from the environment and the command line,
         seed: Annotated[int, Meta(ge=0, description="seed of everything random")] = 0
 
     settings = read(Settings, prog="training", argv=sys.argv[1:], environ=os.environ)   # SEED=7 or --seed 7
+
+A field of type tuple takes what stands on the command line without a flag, and no variable; beside one, a field of type
+bool is a flag without a value.
 """
 
 import argparse
@@ -32,7 +35,7 @@ class InvalidSetting(InputError):
 
 
 class Setting(NamedTuple):
-    """One row of a settings table, as the documents print it."""
+    """One row of a settings table, as the documents print it; what stands without a flag has neither variable nor flag."""
 
     variable: str
     flag: str
@@ -41,18 +44,19 @@ class Setting(NamedTuple):
 
 
 def rows(table: type[msgspec.Struct], prefix: str = "") -> list[Setting]:
-    """List the settings of a table in its order; each field must have a default and a description."""
+    """List the settings of a table in its order; each field must have a default and a description.
+
+    A field whose Meta has extra={"variable": NAME} is read from that variable, without the prefix.
+    """
     hints = get_type_hints(table, include_extras=True)
-    defaults = msgspec.structs.fields(table)
-    return [
-        Setting(
-            variable=(prefix + field.name).upper(),
-            flag="--" + field.name.replace("_", "-"),
-            default=str(field.default),
-            help=next(m.description for m in hints[field.name].__metadata__ if isinstance(m, msgspec.Meta)) or "",
-        )
-        for field in defaults
-    ]
+    found = []
+    for field in msgspec.structs.fields(table):
+        meta = next(m for m in hints[field.name].__metadata__ if isinstance(m, msgspec.Meta))
+        variable = (meta.extra or {}).get("variable", (prefix + field.name).upper())
+        flag, named = "--" + field.name.replace("_", "-"), not isinstance(field.default, tuple)
+        default = str(field.default) if named else ""
+        found.append(Setting(variable if named else "", flag if named else "", default, meta.description or ""))
+    return found
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,11 +66,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read(
-    table: type[Table], *, prog: str, argv: Sequence[str], environ: Mapping[str, str], prefix: str = "", about: str = ""
+    table: type[Table],
+    *,
+    prog: str,
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    prefix: str = "",
+    about: str = "",
+    siblings: Sequence[type[msgspec.Struct]] = (),
 ) -> Table:
     """Read a settings table from the environment, then the command line, which wins.
 
-    With a prefix, a variable that starts with it and names no setting is an error; so is an unknown flag. What Kubernetes
+    With a prefix, a variable that starts with it and names no setting, of this table or of its siblings (a program's other
+    commands), is an error; so is an unknown flag. What Kubernetes
     itself sets for a Service whose name happens to start so (docker links' form) is neither a setting nor an error.
     An empty variable is an empty text, not an absent one. Raises InvalidSetting, naming the variable or flag, its value
     and what was expected; --help and --version print and exit.
@@ -77,20 +89,30 @@ def read(
         prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    for setting in settings:
-        what = f"{setting.help} (or {setting.variable}; default: {setting.default or 'none'})".replace("%", "%%")
-        parser.add_argument(setting.flag, metavar="VALUE", help=what)
-    known, unknown = parser.parse_known_args(argv)
-    _refuse(unknown, [s.flag for s in settings])
+    positional = any(not setting.flag for setting in settings)
+    for field, setting in zip(msgspec.structs.fields(table), settings, strict=True):
+        named = f" (or {setting.variable}; default: {setting.default or 'none'})" if setting.flag else ""
+        what = (setting.help + named).replace("%", "%%")
+        if not setting.flag:
+            parser.add_argument(field.name, metavar=field.name.upper().rstrip("S"), nargs="*", help=what)
+        elif positional and isinstance(field.default, bool):
+            parser.add_argument(setting.flag, action="store_const", const="true", help=what)
+        else:
+            parser.add_argument(setting.flag, metavar="VALUE", help=what)
+    known, unknown = parser.parse_known_intermixed_args(argv)  # FILE --flag FILE
+    _refuse(unknown, [s.flag for s in settings if s.flag])
     if prefix:
-        _refuse([name for name in environ if name.startswith(prefix.upper())], [s.variable for s in settings])
+        names = [s.variable for s in (*settings, *(row for each in siblings for row in rows(each, prefix)))]
+        _refuse([name for name in environ if name.startswith(prefix.upper())], names)
     given = vars(known)
     values: dict[str, Any] = {}
-    for field, setting in zip(table.__struct_fields__, settings, strict=True):
-        if given[field] is not None:
-            values[field] = _convert(table, field, given[field], setting.flag)
+    for name, setting in zip(table.__struct_fields__, settings, strict=True):
+        if not setting.flag:
+            values[name] = tuple(given[name])
+        elif given[name] is not None:
+            values[name] = _convert(table, name, given[name], setting.flag)
         elif setting.variable in environ:
-            values[field] = _convert(table, field, environ[setting.variable], setting.variable)
+            values[name] = _convert(table, name, environ[setting.variable], setting.variable)
     return table(**values)
 
 

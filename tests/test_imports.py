@@ -38,6 +38,7 @@ TESTED_ELSEWHERE = {
     "inference/answering.py": "tests/inference/test_predict.py",  # it is what the callable does with a batch
     "training/charts.py": "tests/training/test_report.py",  # they are drawn in the page
     "training/settings.py": "tests/training/test_pipeline.py",
+    "monitoring/settings.py": "tests/occupancy/test_settings.py",
     "training/trackers/jsonl.py": "tests/training/test_trackers.py",
 }
 NOT_TESTED = {"occupancy/errors.py": "a class without code"}

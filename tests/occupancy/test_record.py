@@ -65,7 +65,6 @@ def test_what_is_not_known_is_absent() -> None:
     fields = prediction(boot())
     absent = {
         "occupancy.reading.id",
-        "occupancy.reading.time",
         "occupancy.simulated",
         "occupancy.flags",
         "occupancy.label_wanted",
@@ -73,6 +72,11 @@ def test_what_is_not_known_is_absent() -> None:
     }
     assert not absent & set(fields)
     assert None not in fields.values()
+
+
+def test_a_reading_without_a_date_is_of_the_time_it_was_answered() -> None:
+    for fields in (prediction(boot()), json.loads(record.line(refusal(boot())))):
+        assert fields["occupancy.reading.time"] == fields["@timestamp"]
 
 
 def test_doubt_and_a_wish_for_a_label_are_recorded() -> None:
@@ -119,12 +123,43 @@ def test_feedback_and_loss_share_the_sequence() -> None:
     assert not record.ID.fullmatch("0123456789ab-0")
 
 
+def verdict(**changes: Any) -> dict[str, Any]:
+    when = datetime(2015, 2, 5, 4, tzinfo=UTC)
+    found: dict[str, Any] = {
+        "at": when, "room": "B 12", "model_version": "0123456789ab", "state": "opened", "layer": "health",
+        "rule": "run", "sensor": "CO2", "value": 31.0, "limit": 6.0, "since": when, "consequence": "person",
+        "message": "stuck", "advice": "look at it", "certainty": "certain",
+    }  # fmt: skip
+    return record.verdict("occupancy-monitoring", "0.1.0", **{**found, **changes})
+
+
+def test_the_same_finding_has_the_same_id() -> None:
+    assert verdict()["event.id"] == verdict(at=datetime(2015, 3, 1, tzinfo=UTC), value=50.0)["event.id"]
+    others = [verdict(state="closed"), verdict(room="B"), verdict(sensor="Light"), verdict(rule="step"), verdict()]
+    assert len({fields["event.id"] for fields in others}) == 5
+    assert len({fields["occupancy.verdict.event"] for fields in others}) == 4
+    assert "occupancy.verdict.sensor" not in verdict(sensor=None)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "observed", "index"),
+    [
+        ("occupancy.prediction", "2015-02-28T23:59:59.5Z", "occupancy-predictions-2015.02"),
+        ("occupancy.feedback", "2015-03-01T00:30:00+01:00", "occupancy-feedback-2015.02"),
+        ("occupancy.loss", "2026-12-01T00:00:00Z", "occupancy-predictions-2026.12"),
+        ("occupancy.verdict", "2026-12-01T00:00:00Z", "occupancy-verdicts-2026.12"),
+    ],
+)
+def test_a_record_belongs_in_the_index_of_the_month_it_was_observed_in(dataset: str, observed: str, index: str) -> None:
+    assert record.index({"event.dataset": dataset, "@timestamp": observed}) == index
+
+
 def test_the_table_and_the_records_agree() -> None:
     start = boot(simulated=True)
     said = prediction(start, TRACED, reading_id="r", reading_time=datetime.now(UTC), flags=["x"], label_wanted=True)
     told = record.feedback(start, REQUEST, prediction=said["event.id"], occupied=True, authenticated=False)
     names = [field.name for field in record.FIELDS]
-    assert set(names) == {*said, *refusal(start), *told, *record.loss(start, 1)}
+    assert set(names) == {*said, *refusal(start), *told, *record.loss(start, 1), *verdict()}
     assert len(set(names)) == len(names)
     assert {field.type for field in record.FIELDS} == {"date", "keyword", "long", "double", "byte", "boolean"}
     assert all(field.meaning for field in record.FIELDS)

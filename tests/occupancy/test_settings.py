@@ -132,3 +132,27 @@ def test_what_kubernetes_sets_for_a_service_is_no_setting() -> None:
     assert read(Service, prog="x", argv=[], environ=LINKS, prefix="OCCUPANCY_").port == 8080
     with pytest.raises(InvalidSetting, match="OCCUPANCY_PROT"):
         read(Service, prog="x", argv=[], environ={**LINKS, "OCCUPANCY_PROT": "1"}, prefix="OCCUPANCY_")
+
+
+class Files(msgspec.Struct, frozen=True):
+    file: Annotated[tuple[str, ...], Meta(description="files to read")] = ()
+    url: Annotated[str, Meta(description="where to", extra={"variable": "SERVER_URL"})] = "http://localhost"
+    follow: Annotated[bool, Meta(description="go on reading")] = False
+
+
+def files(*argv: str, **environ: str) -> Files:
+    return read(Files, prog="load", argv=argv, environ=environ, prefix="LOAD_", siblings=(Table,))
+
+
+def test_what_stands_without_a_flag() -> None:
+    assert files("a", "--follow", "b", FILE="c", LOAD_FILE_X_PORT="tcp://1") == Files(file=("a", "b"), follow=True)
+    assert files("a", LOAD_FOLLOW="true", SERVER_URL="http://x") == Files(("a",), "http://x", follow=True)
+    assert [row.variable for row in rows(Files, "LOAD_")] == ["", "SERVER_URL", "LOAD_FOLLOW"]
+
+
+def test_a_siblings_variable_is_no_error() -> None:
+    assert files(LOAD_SEED="not looked at") == Files()
+    with pytest.raises(InvalidSetting, match="did you mean LOAD_FOLLOW"):
+        files(LOAD_FOLOW="true")
+    with pytest.raises(InvalidSetting, match="did you mean --follow"):
+        files("--folow")

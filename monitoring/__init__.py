@@ -1,0 +1,1 @@
+"""Monitoring: from the records that the service leaves to Elasticsearch, dashboards and verdicts on drift."""

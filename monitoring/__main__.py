@@ -1,0 +1,58 @@
+"""`python -m monitoring COMMAND`: from the service's records to Elasticsearch, dashboards and verdicts.
+
+  setup     index templates, retention and dashboards into Elasticsearch and Kibana; again without harm
+  load      records from files into Elasticsearch, exactly once; with --follow as they are written
+  audit     how many records of each boot are stored, and which are missing
+  forget    delete a room's records
+  drift     verdicts on files of records, or on what Elasticsearch holds
+  watch     the same, continuously
+  report    the dashboards as one HTML page that needs no server
+  replay    send the rows of a data file to a running service, with faults on request
+
+COMMAND --help lists its settings. Exit status: 0 done; 1 something was found (the command says what); 2 a setting or a
+file is wrong; 130 ended by SIGINT.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+
+from occupancy.errors import InputError
+
+COMMANDS = {
+    "setup": "monitoring.store.setup",
+    "load": "monitoring.store.load",
+    "audit": "monitoring.store.audit",
+    "forget": "monitoring.store.forget",
+    "drift": "monitoring.drift.command",
+    "watch": "monitoring.drift.watch",
+    "report": "monitoring.dashboards.report",
+    "replay": "monitoring.replay",
+}
+BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
+
+
+def main(argv: list[str], environ: Mapping[str, str]) -> int:
+    """Run one command; gives the exit status. Only its own module is loaded: pandas alone takes half a second."""
+    name = argv[0] if argv else "--help"
+    if name in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if name not in COMMANDS:
+        print(f"monitoring: {name!r} is not a command; they are {', '.join(COMMANDS)}", file=sys.stderr)
+        return BAD_INPUT
+    try:
+        status: int = import_module(COMMANDS[name]).main(argv[1:], environ)
+    except InputError as error:
+        print(f"monitoring {name}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"monitoring {name}: ended by a signal", file=sys.stderr)
+        return INTERRUPTED
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
