@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how many bad requests the service must bear (tests/inference/test_abuse.py); `make soak` sends 50,000",
     )
+
+
+def pytest_configure() -> None:
+    # in a shell's background the programs that tests start would inherit that SIGINT is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
