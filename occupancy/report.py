@@ -130,11 +130,6 @@ def render(
     Raises ValueError for a table with ragged rows, and for a chart that Vega-Lite cannot draw or whose data are not
     inline.
     """
-    files = jinja2.FileSystemLoader(Path(__file__).parent)
-    page = jinja2.Environment(
-        loader=files, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page.filters["cell"] = cell
     charts = 0
     contents = []
     for section in sections:
@@ -147,12 +142,27 @@ def render(
                     parts.append({"kind": "table", "table": part, "numeric": _numeric_columns(part)})
                 case Chart():
                     charts += 1
-                    drawings = [_draw(part.spec, name, f"chart-{charts}-{name}") for name in WIDTHS]
+                    drawings = [draw(part.spec, name, f"chart-{charts}-{name}") for name in WIDTHS]
                     parts.append({"kind": "chart", "caption": part.caption, "drawings": drawings})
         contents.append({"title": section.title, "parts": parts})
-    return page.get_template("report.html.jinja").render(
-        title=title, verdict=verdict, facts=facts, sections=contents, warning=warning
+    return (
+        templates()
+        .get_template("report.html.jinja")
+        .render(title=title, verdict=verdict, facts=facts, sections=contents, warning=warning)
     )
+
+
+def templates(*folders: Path) -> jinja2.Environment:
+    """Give the templates of these folders and of this one, whose report.html.jinja others may extend."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = cell
+    return environment
 
 
 def cell(value: object) -> str:
@@ -193,7 +203,7 @@ def _numeric_columns(table: Table) -> list[bool]:
     ]
 
 
-def _draw(spec: Mapping[str, Any], width: str, prefix: str) -> dict[str, Any]:
+def draw(spec: Mapping[str, Any], width: str, prefix: str) -> dict[str, Any]:
     """Draw a chart at one of the widths, with ids of its own: the renderer's come from a counter of the process."""
     pixels = WIDTHS[width]
     config = {
