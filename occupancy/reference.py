@@ -20,6 +20,7 @@ FORMAT = 1
 FILE = "reference.json"
 HALF_HOURS = 48
 LEVEL_MINUTES = 60
+DAY = (9, 17)  # h of the local day: light, with or without lamps
 
 PerHalfHour: TypeAlias = Annotated[list[float | None], Meta(min_length=HALF_HOURS, max_length=HALF_HOURS)]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -33,7 +34,8 @@ class Sensor(msgspec.Struct, frozen=True):
     """One sensor's clean behaviour, in its own unit.
 
     `level`: median per half hour of the local day, None where there was no reading. `largest_step`: between neighbours
-    in time. `longest_run`: minutes of equal values without a gap. `night_zero`: share of readings from 22 to 5 h that
+    in time. `longest_run`: minutes of equal values without a gap; `longest_day_run`: the same between 9 and 17 h, when
+    light is never at rest (None: the reference was written before it was measured). `night_zero`: share of readings from 22 to 5 h that
     are 0; 0 where there are none. `day_maxima`: per date, how far from 0 the 60-minute mean of value - level went, the
     level taken from the other days; a date that shares no half hour with them is left out.
     """
@@ -45,6 +47,7 @@ class Sensor(msgspec.Struct, frozen=True):
     longest_run: float
     night_zero: float
     day_maxima: dict[str, float]
+    longest_day_run: float | None = None
 
 
 class Day(msgspec.Struct, frozen=True):
@@ -126,6 +129,7 @@ def _sensor(data: Dataset, name: str, neighbours: Array, half_hour: pd.Series) -
     values = data.frame[name]
     steps = values.diff().abs().to_numpy()[1:][neighbours]
     night = (half_hour >= 44) | (half_hour < 10)  # 22:00 to 05:00
+    day = ((half_hour >= 2 * DAY[0]) & (half_hour < 2 * DAY[1])).to_numpy()
     return Sensor(
         low=_round(values.min()),
         high=_round(values.max()),
@@ -134,6 +138,7 @@ def _sensor(data: Dataset, name: str, neighbours: Array, half_hour: pd.Series) -
         longest_run=_longest_run(data.frame[DATE], values.to_numpy(), neighbours),
         night_zero=_round((values[night] == 0).mean() if night.any() else 0),
         day_maxima=_day_maxima(data, values, half_hour),
+        longest_day_run=_longest_run(data.frame[DATE], values.to_numpy(), neighbours & day[1:] & day[:-1]),
     )
 
 

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_what_is_written_about_a_sensor() -> None:
     assert found.level == [None] * 44 + [23, 22] + [None] * 2
     assert found.largest_step == 6  # from 30 to 24; from Thursday's 21 to Friday's 30 a night went by
     assert found.longest_run == 30
+    assert found.longest_day_run == 0  # it has no reading between 9 and 17 h
     assert found.night_zero == 0
     # The others' levels are 25 and 23.5; 21 and 22; 22 and 22.5. The residuals, then their means from the second on:
     # Thursday: -5 -5 -3.5 -2.5: -5 -4.5 -4. Friday: 9 3 2 2: 6 4.67 4. Saturday: 0 4 -1.5 0.5: 2 0.83 0.75
@@ -132,6 +134,13 @@ def test_the_real_data_gives_the_figures_that_monitoring_rests_on(training_path:
         "Light": 913.983,
         "CO2": 4.01667,
         "HumidityRatio": 35.0167,
+    }
+    assert {name: s.longest_day_run for name, s in found.sensors.items()} == {
+        "Temperature": 32,
+        "Humidity": 26.0167,
+        "Light": 21.0167,
+        "CO2": 1.01667,
+        "HumidityRatio": 15,
     }
     assert {name: s.largest_step for name, s in found.sensors.items()} == {
         "Temperature": 0.155,
@@ -221,3 +230,11 @@ def test_a_path_without_a_reference_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UnusableReference) as caught:
             reference.read(path)
         assert str(caught.value) == f"{path}: {why}; training writes it beside the model"
+
+
+def test_an_older_reference_knows_no_longest_run_by_day() -> None:
+    written = json.loads(SHIPPED.read_bytes())
+    for sensor in written["sensors"].values():
+        del sensor["longest_day_run"]
+    found = reference.load(json.dumps(written).encode())
+    assert {sensor.longest_day_run for sensor in found.sensors.values()} == {None}
