@@ -86,6 +86,11 @@ def post(body: bytes, *headers: str, target: str = "/predict", method: str = "PO
     return "\r\n".join([*head, "\r\n"]).encode("latin-1") + body
 
 
+def headed(*lines: bytes, version: bytes = b"1.1") -> bytes:
+    """Write the head of a request, whatever its lines are."""
+    return b"\r\n".join([b"POST /predict HTTP/" + version, b"Host: x", *lines, b"\r\n"])
+
+
 def told(data: bytes, *names: str, last: bool = False, then: str = "") -> Abuse:
     return Abuse((data,), (frozenset(names),), last, then)
 
@@ -569,8 +574,7 @@ def bad_header_lines(random: Random) -> Abuse:
             b"Script_Name: /elsewhere",
         ]
     )
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n" + line + b"\r\n\r\n{}"
-    return told(head, *OF_THE_SERVER, last=True)
+    return told(headed(b"Content-Length: 2", line) + b"{}", *OF_THE_SERVER, last=True)
 
 
 def bad_lengths(random: Random) -> Abuse:
@@ -581,16 +585,14 @@ def bad_lengths(random: Random) -> Abuse:
             b"2\r\nTransfer-Encoding: chunked",
         ]
     )
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n{}"
-    return told(head, *OF_THE_SERVER, last=True)
+    return told(headed(b"Content-Length: " + length) + b"{}", *OF_THE_SERVER, last=True)
 
 
 def bad_codings(random: Random) -> Abuse:
     coding = random.choice(
         [b"gzip", b"identity", b"chunked, chunked", b"chunked, gzip", b"xchunked", b"chunked;q=1", b""]
     )
-    version = random.choice([b"1.1", b"1.0"])
-    head = b"POST /predict HTTP/" + version + b"\r\nHost: x\r\nTransfer-Encoding: " + coding + b"\r\n\r\n"
+    head = headed(b"Transfer-Encoding: " + coding, version=random.choice([b"1.1", b"1.0"]))
     return told(head + chunks(b"{}"), *OF_THE_SERVER, last=True)
 
 
@@ -609,7 +611,7 @@ def chunks(*pieces: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (*pieces, b""))
 
 
-CHUNKED = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = headed(b"Transfer-Encoding: chunked")
 
 
 def chunked(random: Random) -> Abuse:

@@ -84,6 +84,15 @@ def serve_model(model: Model | UnusableModel, **settings: Any) -> Served:
     return served
 
 
+def until(condition: Callable[[], object]) -> None:
+    """Wait until something has happened, for at most 40 s."""
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(condition)
+
+
 def problem(response: TestResponse, status: int) -> dict[str, Any]:
     """Check what every problem must be; give its members."""
     assert response.status_code == status

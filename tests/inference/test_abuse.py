@@ -30,7 +30,7 @@ from occupancy.model import Model
 from occupancy.reading import Reading, values
 from tests.inference import abuse
 from tests.inference.abuse import KNOWN, Abuse
-from tests.inference.conftest import DIRECT, GOOD, Process, running
+from tests.inference.conftest import DIRECT, GOOD, Process, running, until
 from tests.inference.test_worker import workers
 
 SEED = 20150204
@@ -310,14 +310,6 @@ def metric(service: Process, name: str) -> int:
     with DIRECT.open(f"http://127.0.0.1:{service.port}/metrics", timeout=60) as response:
         (value,) = re.findall(rf"^occupancy_log_records_{name} (\S+)$", response.read().decode(), re.M)
     return int(float(value))
-
-
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError(condition)
 
 
 def account(text: bytes, dropped: int) -> list[dict[str, Any]]:

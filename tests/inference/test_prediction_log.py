@@ -3,7 +3,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,11 @@ import pytest
 
 from inference import prediction_log
 from inference.prediction_log import ATOMIC_BYTES, PredictionLog
+from tests.inference.conftest import until
 
 
 def loss(lost: int) -> dict[str, Any]:
     return {"lost": lost}
-
-
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError(condition)
 
 
 @pytest.fixture

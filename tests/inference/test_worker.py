@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference.conftest import GOOD, Process, running
+from tests.inference.conftest import GOOD, Process, running, until
 
 BODY = json.dumps(GOOD).encode()
 POST = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
@@ -298,10 +298,7 @@ def test_a_killed_process_leaves_whole_lines_and_another_takes_over(tmp_path: Pa
         time.sleep(1.5)
         os.kill(worker, signal.SIGKILL)
         answered = {id_ for call in calls for id_ in call.result()}
-        for _ in range(100):
-            if workers(service) not in ([], [worker]):
-                break
-            time.sleep(0.1)
+        until(lambda: workers(service) not in ([], [worker]))
         assert service.get("/predict", GOOD)[0] == 200
         service.stop()
     text = (tmp_path / "stdout").read_text("utf-8")
