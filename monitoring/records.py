@@ -1,0 +1,239 @@
+"""Records back from files or from Elasticsearch, as data frames whose columns are the record's own field names."""
+
+import gzip
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from glob import glob
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from monitoring.settings import Source
+from occupancy import record
+from occupancy.errors import InputError
+from occupancy.record import FEEDBACK, FIELDS, LOSS, PREDICTION, VERDICT
+
+OBSERVED, TIME, ID, DATASET = "@timestamp", "occupancy.reading.time", "event.id", "event.dataset"
+_KEPT = {
+    PREDICTION: [
+        f.name for f in FIELDS if not f.name.startswith(("occupancy.verdict", "occupancy.feedback", "occupancy.lost"))
+    ],
+    FEEDBACK: [OBSERVED, ID, "occupancy.boot", "occupancy.sequence"]
+    + [f.name for f in FIELDS if f.name.startswith("occupancy.feedback.")],
+    LOSS: [OBSERVED, ID, "occupancy.boot", "occupancy.sequence", "occupancy.lost"],
+    VERDICT: [OBSERVED, ID, "occupancy.room", "occupancy.model.version"]
+    + [f.name for f in FIELDS if f.name.startswith("occupancy.verdict.")],
+}
+_TYPES = {field.name: field.type for field in FIELDS}
+_BACK = re.compile(r"(\d+)([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNIQUE = {ID, "http.request.id", "occupancy.reading.id", "occupancy.feedback.prediction", "occupancy.refusal.detail"}
+PART = 50_000
+_decode = msgspec.json.Decoder().decode
+
+
+class InvalidTime(InputError):
+    """A bound of a time range is neither a time nor so far back from now."""
+
+
+class NoRecords(InputError):
+    """There is no record to read where some were expected."""
+
+
+class Records(NamedTuple):
+    """Records by kind, each kind's fields as columns; numbers are float64, times datetime64 in UTC, the rest objects.
+
+    `predictions` holds refused readings, too, in order of the reading's time; the others are in order of observation.
+    Each record is there once, by its id.
+    """
+
+    predictions: pd.DataFrame
+    feedback: pd.DataFrame
+    losses: pd.DataFrame
+    verdicts: pd.DataFrame
+
+
+class Range(NamedTuple):
+    """Times of readings, from `since` on and before `until`, and a room; None and an empty room bound nothing."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    room: str = ""
+
+
+ALL = Range()
+
+
+def time(text: str, now: datetime) -> datetime | None:
+    """Read a bound: ISO 8601 (UTC where it has no offset), or back from now such as 36h; empty is None. Raises InvalidTime."""
+    if not text:
+        return None
+    if back := _BACK.fullmatch(text):
+        return now - timedelta(**{_UNITS[back[2]]: int(back[1])})
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidTime(
+            f"{text!r} is not a time: expected 2026-11-21, 2026-11-21T13:00+01:00, or back from now: 36h, 7d"
+        ) from None
+    return when.replace(tzinfo=when.tzinfo or UTC)
+
+
+def chosen(source: Source) -> Range:
+    """Read which records a command is about; raises InvalidTime."""
+    now = datetime.now(UTC)
+    return Range(time(source.since, now), time(source.until, now), source.room)
+
+
+def read(source: Source) -> Records:
+    """Read the records that a command's settings name: from files where some are named, else from Elasticsearch.
+
+    Raises InputError: a file that can't be read, an Elasticsearch that can't be reached, or no record at all.
+    """
+    what = chosen(source)
+    if source.file:
+        found, place = from_files(source.file, what), ", ".join(source.file)
+    else:
+        from monitoring.store.client import connect  # noqa: PLC0415 -- files need no client
+
+        with connect(source) as client:
+            found, place = from_elasticsearch(client, source.elasticsearch_prefix, what), source.elasticsearch_url
+    if found.predictions.empty:
+        raise NoRecords(
+            f"{place}: no prediction there in the chosen time and room; `python -m monitoring load` stores records"
+        )
+    return found
+
+
+def from_files(names: Iterable[str], what: Range = ALL) -> Records:
+    """Read files of record lines, plain or .gz, by name or pattern; a line that is no record of ours is passed over."""
+    return frames(_lines(names), what)
+
+
+def _lines(names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
+        paths = sorted(glob(name)) if not Path(name).exists() else [name]  # noqa: PTH207 -- the user's own pattern, as it is
+        if not paths:
+            raise NoRecords(f"{name}: no such file")
+        for path in paths:
+            try:
+                with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
+                    for line in file:
+                        if b'"event.dataset"' in line:
+                            try:
+                                yield _decode(line)
+                            except (msgspec.DecodeError, UnicodeError):  # cut, or in a container log's envelope
+                                continue
+            except (OSError, EOFError) as error:
+                raise NoRecords(f"{path}: {error}") from None
+
+
+def from_elasticsearch(client: Any, prefix: str, what: Range = ALL) -> Records:
+    """Read the records of a time and a room, with the feedback about them."""
+    from elasticsearch.helpers import scan  # noqa: PLC0415 -- files need no client
+
+    def search(dataset: str, *conditions: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        query = {"bool": {"filter": [{"term": {DATASET: dataset}}, *conditions]}}
+        index = f"{prefix}{record.INDICES[dataset]}-*"
+        for hit in scan(client, index=index, query={"query": query}, size=5000, ignore_unavailable=True):
+            yield hit["_source"]
+
+    bounds = {"gte": what.since and what.since.isoformat(), "lt": what.until and what.until.isoformat()}
+    bounds = {name: value for name, value in bounds.items() if value}
+    room = [{"term": {"occupancy.room": what.room}}] if what.room else []
+
+    def documents() -> Iterator[dict[str, Any]]:
+        yield from search(PREDICTION, *([{"range": {TIME: bounds}}] if bounds else []), *room)
+        yield from search(FEEDBACK)
+        yield from search(LOSS)
+        yield from search(VERDICT, *([{"range": {OBSERVED: bounds}}] if bounds else []), *room)
+
+    return frames(documents(), what)
+
+
+def frames(lines: Iterable[dict[str, Any]], what: Range = ALL) -> Records:
+    """Sort decoded records by kind into frames; keeps what is in the range, and of feedback what is about it."""
+    parts: dict[str, list[pd.DataFrame]] = {dataset: [] for dataset in _KEPT}
+    waiting: dict[str, list[dict[str, Any]]] = {dataset: [] for dataset in _KEPT}
+    seen: dict[str, str] = {}
+    for fields in lines:
+        rows = waiting.get(fields.get(DATASET, "")) if isinstance(fields, dict) else None
+        if rows is None:
+            continue
+        rows.append(fields)
+        if len(rows) >= PART:  # as columns they take a tenth of the memory
+            parts[fields[DATASET]].append(_frame(fields[DATASET], rows, seen))
+            rows.clear()
+    found = {}
+    for dataset, rows in waiting.items():
+        frame = (
+            pd.concat([*parts[dataset], _frame(dataset, rows, seen)]) if parts[dataset] else _frame(dataset, rows, seen)
+        )
+        found[dataset] = frame.drop_duplicates(ID).sort_values(OBSERVED, kind="stable", ignore_index=True)
+    predictions = _within(found[PREDICTION], TIME, what)
+    feedback = found[FEEDBACK]
+    if len(predictions) < len(found[PREDICTION]):
+        feedback = feedback[feedback["occupancy.feedback.prediction"].isin(predictions[ID])]
+    by_time = predictions.sort_values(TIME, kind="stable", ignore_index=True)
+    return Records(by_time, feedback.reset_index(drop=True), found[LOSS], _within(found[VERDICT], OBSERVED, what))
+
+
+def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd.DataFrame:
+    """Make a frame of decoded records; `seen` keeps one copy of each text that comes often."""
+    columns: dict[str, Any] = {}
+    for name in _KEPT[dataset]:
+        values = [row.get(name) for row in rows]
+        kind = _TYPES[name]
+        if kind == "date":
+            times = pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601", errors="coerce")
+            columns[name] = times.astype("datetime64[us, UTC]")
+        elif kind in ("double", "long", "byte"):
+            columns[name] = np.array(values, np.float64)
+        else:
+            if name not in _UNIQUE:
+                values = [seen.setdefault(v, v) if isinstance(v, str) else v for v in values]
+            columns[name] = pd.Series(values, dtype=object)
+    frame = pd.DataFrame(columns, columns=_KEPT[dataset])
+    if TIME in frame:  # a request that failed as a whole has none
+        frame[TIME] = frame[TIME].fillna(frame[OBSERVED])
+    return frame
+
+
+def _within(frame: pd.DataFrame, by: str, what: Range) -> pd.DataFrame:
+    inside = np.ones(len(frame), bool)
+    if what.since:
+        inside &= (frame[by] >= what.since).to_numpy()
+    if what.until:
+        inside &= (frame[by] < what.until).to_numpy()
+    if what.room:
+        inside &= (frame["occupancy.room"] == what.room).to_numpy()
+    return frame if inside.all() else frame[inside].reset_index(drop=True)
+
+
+def labelled(records: Records) -> pd.DataFrame:
+    """Join predictions with the truth that was told, the latest of several, by time of the telling.
+
+    Columns: time, room, probability, label, truth (0 or 1), trusted (requested at random, or from a holder of the token),
+    told (when). Volunteered labels are biased and anybody could send them: they are not trusted.
+    """
+    latest = records.feedback.drop_duplicates("occupancy.feedback.prediction", keep="last")
+    joined = latest.merge(
+        records.predictions[[ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label", "occupancy.label_wanted"]],
+        left_on="occupancy.feedback.prediction", right_on=ID,
+    )  # fmt: skip
+    wanted = joined["occupancy.label_wanted"].to_numpy() == np.True_
+    return pd.DataFrame(
+        {
+            "time": joined[TIME],
+            "room": joined["occupancy.room"],
+            "probability": joined["occupancy.probability"],
+            "label": joined["occupancy.label"],
+            "truth": joined["occupancy.feedback.occupied"].astype(np.float64),
+            "trusted": wanted | (joined["occupancy.feedback.authenticated"].to_numpy() == np.True_),
+            "told": joined[OBSERVED],
+        }
+    )
