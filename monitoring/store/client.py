@@ -54,7 +54,10 @@ def connect(table: Elasticsearch, timeout: float = TIMEOUT) -> elasticsearch.Ela
 def check(client: elasticsearch.Elasticsearch) -> str:
     """Ask who is there: gives the server's version. Raises Unreachable or NotAllowed, which say what to do."""
     with explained(client):
-        version = str(client.info()["version"]["number"])
+        try:
+            version = str(client.info()["version"]["number"])
+        except elasticsearch.NotFoundError:
+            raise Unreachable(_not_elasticsearch(_address(client))) from None
     if int(version.partition(".")[0]) < OLDEST:
         raise Unreachable(f"{_address(client)} is Elasticsearch {version}; {OLDEST} or later is needed")
     return version
@@ -72,8 +75,12 @@ def explained(client: elasticsearch.Elasticsearch) -> Iterator[None]:
 def explain(error: ApiError | TransportError, url: str) -> InputError:
     """Say what an error of the client means, and what to do about it; `url` is where it was."""
     if isinstance(error, elasticsearch.UnsupportedProductError):
-        return Unreachable(f"what answers at {url} is not Elasticsearch; is ELASTICSEARCH_URL right?")
+        return Unreachable(_not_elasticsearch(url))
     return _of_answer(error, url) if isinstance(error, ApiError) else _of_transport(error, url)
+
+
+def _not_elasticsearch(url: str) -> str:
+    return f"what answers at {url} is not Elasticsearch; is ELASTICSEARCH_URL right?"
 
 
 def _of_transport(error: TransportError, url: str) -> InputError:
@@ -81,9 +88,8 @@ def _of_transport(error: TransportError, url: str) -> InputError:
         return Unreachable(_of_tls(str(error.message), url))
     if isinstance(error, elasticsearch.ConnectionTimeout):
         return Unreachable(f"Elasticsearch at {url} does not answer in time; is it overloaded, or a firewall between?")
-    return Unreachable(
-        f"no Elasticsearch answers at {url} ({error.message}); is it running, and is ELASTICSEARCH_URL right?"
-    )
+    why = str(error.message).partition("): ")[2] or error.message  # after the library's own name of the connection
+    return Unreachable(f"no Elasticsearch answers at {url} ({why}); is it running, and is ELASTICSEARCH_URL right?")
 
 
 def _of_tls(message: str, url: str) -> str:
