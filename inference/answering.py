@@ -12,9 +12,9 @@ from inference.metrics import Metrics
 from inference.options import Options
 from inference.prediction_log import PredictionLog
 from inference.settings import Settings
-from inference.trees import Scorer
+from inference.trees import Proven
 from occupancy import record
-from occupancy.model import Model, label
+from occupancy.model import label
 from occupancy.reading import Batch, InvalidReading, Reading, values
 from occupancy.record import Boot, Request
 
@@ -26,11 +26,11 @@ Scored = tuple[Reading, datetime | None, tuple[float, ...], float]
 class Answering:
     """Scores with one model, and records what it answers and what it refuses."""
 
-    def __init__(self, settings: Settings, model: Model, boot: Boot, log: PredictionLog, metrics: Metrics) -> None:
-        """Prepare the model for single readings."""
-        self._model, self._boot, self._log, self._metrics = model, boot, log, metrics
-        self._scorer = Scorer(model.booster, model.card.preprocessing)
-        self._flagger = Flagger(model.card.training_range)
+    def __init__(self, settings: Settings, proven: Proven, boot: Boot, log: PredictionLog, metrics: Metrics) -> None:
+        """Take what it needs."""
+        self._model, self._scorer = proven
+        self._boot, self._log, self._metrics = boot, log, metrics
+        self._flagger = Flagger(self._model.card.training_range)
         self._room = settings.room
         self._label_chance = 1 / settings.label_one_in if settings.label_one_in else 0.0
 

@@ -20,6 +20,7 @@ from inference.predict import Predict
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
 from inference.settings import Settings
+from inference.trees import Proven
 from occupancy.model import Model, UnusableModel
 from occupancy.record import Boot
 
@@ -31,24 +32,24 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-def create_app(settings: Settings, model: Model | UnusableModel, boot: Boot, log: PredictionLog) -> Flask:
+def create_app(settings: Settings, proven: Proven | UnusableModel, boot: Boot, log: PredictionLog) -> Flask:
     """Make the application for one model; one that could not be loaded leaves it alive, not ready, and saying why."""
     app = Flask(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     _answer_errors(app)
     since = datetime.now(UTC)
-    metrics = Metrics(log, model if isinstance(model, Model) else None, since.timestamp())
+    metrics = Metrics(log, proven.model if isinstance(proven, Proven) else None, since.timestamp())
     limiter = Limiter(settings.concurrency, settings.queue)
     _name_and_count(app, metrics)
     app.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
-        app.wsgi_app, {predict.PATH: Predict(settings, model, boot=boot, log=log, metrics=metrics, limiter=limiter)}
+        app.wsgi_app, {predict.PATH: Predict(settings, proven, boot=boot, log=log, metrics=metrics, limiter=limiter)}
     )
     taking = Feedback(settings.feedback_token_file, boot, log, metrics, limiter)
 
     def ready() -> Model:
-        if isinstance(model, UnusableModel):
-            raise problems.no_model(model)
-        return model
+        if isinstance(proven, UnusableModel):
+            raise problems.no_model(proven)
+        return proven.model
 
     @app.get("/")
     def page() -> Response:

@@ -20,8 +20,9 @@ from inference.metrics import Metrics
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem, no_model
 from inference.settings import Settings
+from inference.trees import Proven
 from occupancy import record
-from occupancy.model import Model, UnusableModel
+from occupancy.model import UnusableModel
 from occupancy.reading import InvalidReading
 from occupancy.record import Boot, Request
 
@@ -34,7 +35,7 @@ class Predict:
     def __init__(
         self,
         settings: Settings,
-        model: Model | UnusableModel,
+        proven: Proven | UnusableModel,
         *,
         boot: Boot,
         log: PredictionLog,
@@ -42,12 +43,12 @@ class Predict:
         limiter: Limiter,
     ) -> None:
         """Prepare what every request needs."""
-        self._settings, self._model, self._boot, self._log, self._metrics = settings, model, boot, log, metrics
+        self._settings, self._proven, self._boot, self._log, self._metrics = settings, proven, boot, log, metrics
         self._limiter = limiter
         self._max_age = timedelta(seconds=settings.max_age)
-        if isinstance(model, Model):
-            self._zone = ZoneInfo(settings.timezone or model.card.timezone)
-            self._answering = Answering(settings, model, boot, log, metrics)
+        if isinstance(proven, Proven):
+            self._zone = ZoneInfo(settings.timezone or proven.model.card.timezone)
+            self._answering = Answering(settings, proven, boot, log, metrics)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -58,7 +59,8 @@ class Predict:
             problem = error if isinstance(error, Problem) else problems.internal_error(error)
             said, status, kind = problem.body(), problem.status_line, problems.MEDIA_TYPE
             headers = list(problem.headers.items())
-            if problem.status >= 500 and isinstance(self._model, Model):  # a reading's own fault has its record already
+            # a reading's own fault has its record already
+            if problem.status >= 500 and isinstance(self._proven, Proven):
                 self._log.write(record.refusal(self._boot, request, reason=problem.kind, detail=str(problem)))
             # its traceback holds this frame: as a cycle, the whole body would wait for the garbage collector
             del problem
@@ -104,8 +106,8 @@ class Predict:
             raise Problem(404, "not-found", f"there is nothing here; readings go to POST {PATH}")
         if environ["REQUEST_METHOD"] != "POST":
             raise Problem(405, "method-not-allowed", f"readings go to {PATH} by POST", {"Allow": "POST"})
-        if isinstance(self._model, UnusableModel):
-            raise no_model(self._model)
+        if isinstance(self._proven, UnusableModel):
+            raise no_model(self._proven)
 
 
 UNREADABLE = frozenset({"not_utf8", "not_json", "too_deep", "empty", "incomplete", "not_csv", "no_header"})

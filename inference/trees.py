@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xgboost
 
-from occupancy.model import GOLDEN_TOLERANCE, Model, UnusableModel
+from occupancy.model import Model, UnusableModel, deviation
 from occupancy.preprocess import STEPS
 
 HIGHEST_EXPONENT = 88.7
@@ -25,18 +25,6 @@ Array = np.ndarray[Any, Any]
 
 class Unscorable(UnusableModel):
     """The model is not a sum of trees, or single readings do not get the probabilities that it was saved with."""
-
-
-def prove(model: Model, name: str) -> None:
-    """Score the model's golden readings one by one; raises Unscorable. `name` is what the error calls it."""
-    scorer = Scorer(model.booster, model.card.preprocessing)
-    for reading in model.card.golden:
-        given = scorer.probability(reading.values)
-        if not abs(given - reading.probability) <= GOLDEN_TOLERANCE:
-            raise Unscorable(
-                f"{name} gives {given:.6f} for its golden reading {reading.values}, saved with {reading.probability:.6f}; "
-                "train it again with this program"
-            )
 
 
 class Scorer:
@@ -70,6 +58,21 @@ class Scorer:
         if self._walk is not None:
             margin += self._walk.margin(inputs)
         return 1 / (1 + math.exp(min(-margin, HIGHEST_EXPONENT)))
+
+
+class Proven(NamedTuple):
+    """A model, and what gives its single readings the probabilities that it was saved with."""
+
+    model: Model
+    scorer: Scorer
+
+
+def prove(model: Model, name: str) -> Proven:
+    """Score the model's golden readings one by one; raises Unscorable. `name` is what the error calls it."""
+    scorer, golden = Scorer(model.booster, model.card.preprocessing), model.card.golden
+    if found := deviation(golden, [scorer.probability(reading.values) for reading in golden]):
+        raise Unscorable(f"{name} {found}; train it again with this program")
+    return Proven(model, scorer)
 
 
 class _Tree(NamedTuple):

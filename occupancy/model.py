@@ -6,7 +6,7 @@ about it (the card) travels inside as booster attributes named `occupancy.*`, so
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -241,12 +241,18 @@ def _replay(model: Model, name: str) -> None:
         given = model.probability(np.array([g.values for g in golden], np.float32)).tolist()
     except (ValueError, xgboost.core.XGBoostError) as error:
         raise OtherContract(f"{name}: its golden readings can't be scored: {_first_line(error)}; {advice}") from None
+    if found := deviation(golden, given):
+        raise AlteredModel(f"{name} {found}; {advice}")
+
+
+def deviation(golden: Sequence[Golden], given: Sequence[float]) -> str:
+    """Say which golden reading has been given another probability than it was saved with; empty where none has."""
     for reading, probability in zip(golden, given, strict=True):
         if not abs(reading.probability - probability) <= GOLDEN_TOLERANCE:
-            raise AlteredModel(
-                f"{name} gives {probability:.6f} for its golden reading {reading.values}, "
-                f"saved with {reading.probability:.6f}; {advice}"
+            return (
+                f"gives {probability:.6f} for its golden reading {reading.values}, saved with {reading.probability:.6f}"
             )
+    return ""
 
 
 def _first_line(error: Exception) -> str:

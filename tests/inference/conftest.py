@@ -24,6 +24,7 @@ from werkzeug.test import TestResponse
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.settings import SHIPPED_MODEL, Settings
+from inference.trees import prove
 from inference.wsgi import boot_of
 from occupancy import model as model_file
 from occupancy import record, simulate
@@ -70,10 +71,11 @@ Serve = Callable[..., Served]
 
 def serve_model(model: Model | UnusableModel, **settings: Any) -> Served:
     descriptor, path = tempfile.mkstemp()
-    boot = boot_of(model)
+    proven = prove(model, "the model") if isinstance(model, Model) else model
+    boot = boot_of(proven)
     chosen = Settings(**{"label_one_in": 0, **settings})
     log = PredictionLog(descriptor, chosen.log_queue, lambda lost: record.loss(boot, lost))
-    served = Served(create_app(chosen, model, boot, log).test_client(), log, Path(path))
+    served = Served(create_app(chosen, proven, boot, log).test_client(), log, Path(path))
 
     def end() -> None:
         log.close()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.settings import SHIPPED_MODEL, Settings
+from inference.trees import prove
 from inference.wsgi import boot_of
 from occupancy import record
 from occupancy.model import Model, load
@@ -169,10 +170,11 @@ def test_a_reading_leaves_one_short_line(changes: dict[str, Any], request_id: st
 
 
 def test_many_threads_leave_whole_lines_and_no_gap(model: Model, tmp_path: Path) -> None:
-    boot = boot_of(model)
+    proven = prove(model, "the model")
+    boot = boot_of(proven)
     with (tmp_path / "log").open("wb") as file:
         log = PredictionLog(file.fileno(), 100, lambda lost: record.loss(boot, lost))
-        app = create_app(Settings(), model, boot, log)
+        app = create_app(Settings(), proven, boot, log)
         bodies = [json.dumps({**GOOD, "room": LONGEST}), "[", json.dumps([GOOD, GOOD])]
 
         def send(thread: int) -> list[str]:
