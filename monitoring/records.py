@@ -176,7 +176,7 @@ def frames(lines: Iterable[dict[str, Any]], what: Range = ALL) -> Records:
         found[dataset] = frame.drop_duplicates(ID).sort_values(OBSERVED, kind="stable", ignore_index=True)
     predictions = _within(found[PREDICTION], TIME, what)
     feedback = found[FEEDBACK]
-    if len(predictions) < len(found[PREDICTION]):
+    if what != ALL:
         feedback = feedback[feedback["occupancy.feedback.prediction"].isin(predictions[ID])]
     by_time = predictions.sort_values(TIME, kind="stable", ignore_index=True)
     return Records(by_time, feedback.reset_index(drop=True), found[LOSS], _within(found[VERDICT], OBSERVED, what))
