@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from inference import problems
+
 WORK = {"Temperature": 21.6, "Humidity": 27.4, "Light": 459, "CO2": 905}
 NIGHT = {"Temperature": 19.9, "Humidity": 32.1, "Light": 0, "CO2": 452}
 NAMED = NIGHT | {"date": "2015-02-04T02:51:00+01:00", "room": "B 12", "id": "r-2"}
@@ -40,14 +42,9 @@ class Example(NamedTuple):
     answer: Any
 
 
-def _problem(status: int, kind: str, detail: str, **members: Any) -> dict[str, Any]:
-    title = kind.replace("-", " ")
-    return {"type": f"urn:occupancy:problem:{kind}", "title": title, "status": status, "detail": detail, **members}
-
-
 def _invalid(status: int, error: dict[str, Any]) -> dict[str, Any]:
     named = {"field": error["field"], "reason": error["reason"]}
-    return _problem(status, "invalid-reading", error["detail"], **named, errors=[error])
+    return problems.details(status, "invalid-reading", error["detail"], **named, errors=[error])
 
 
 def _body(reason: str, detail: str) -> dict[str, Any]:
@@ -56,7 +53,8 @@ def _body(reason: str, detail: str) -> dict[str, Any]:
 
 _PREDICT, _FEEDBACK, _BOTH_POSTS = ("predict",), ("feedback",), ("predict", "feedback")
 _GETS = ("model", "healthz", "readyz", "metrics", "openapi", "page")
-_NO_METHOD = _problem(405, "method-not-allowed", "The method is not allowed for the requested URL.")
+_ALL = (*_BOTH_POSTS, *_GETS)
+_NO_METHOD = problems.details(405, "method-not-allowed", "The method is not allowed for the requested URL.")
 EXAMPLES: tuple[Example, ...] = (
     Example(_PREDICT, "one", {"body": WORK}, 200, {"id": "40edcbf65c63-1"} | _OCCUPIED),
     Example(_PREDICT, "several", {"body": [WORK | {"id": "r-1"}, NAMED]}, 200, _BOTH),
@@ -141,7 +139,9 @@ EXAMPLES: tuple[Example, ...] = (
         "no option",
         {"query": {"explain": "why"}, "body": WORK},
         400,
-        _problem(400, "invalid-option", "explain is 'why': expected true or false", field="explain", reason="invalid"),
+        problems.details(
+            400, "invalid-option", "explain is 'why': expected true or false", field="explain", reason="invalid"
+        ),
     ),
     Example(
         _PREDICT,
@@ -155,14 +155,14 @@ EXAMPLES: tuple[Example, ...] = (
         "overloaded",
         None,
         503,
-        _problem(503, "overloaded", "too many requests are waiting; try again later"),
+        problems.details(503, "overloaded", "too many requests are waiting; try again later"),
     ),
     Example(
         _PREDICT,
         "method",
         {"method": "GET"},
         405,
-        _problem(405, "method-not-allowed", "readings go to /predict by POST"),
+        problems.details(405, "method-not-allowed", "readings go to /predict by POST"),
     ),
     Example(_FEEDBACK, "occupied", {"body": TRUTH}, 200, TRUTH | {"authenticated": False}),
     Example(
@@ -170,7 +170,7 @@ EXAMPLES: tuple[Example, ...] = (
         "no boolean",
         {"body": TRUTH | {"occupied": 1}},
         422,
-        _problem(
+        problems.details(
             422,
             "invalid-feedback",
             'occupied is missing, wrong or not a field: expected {"id": the id of a prediction, such as 40edcbf65c63-2, '
@@ -183,7 +183,7 @@ EXAMPLES: tuple[Example, ...] = (
         "not JSON",
         {"body": "occupied"},
         400,
-        _problem(
+        problems.details(
             400,
             "invalid-feedback",
             "the body is not JSON: JSON is malformed: invalid character (byte 0)",
@@ -195,7 +195,7 @@ EXAMPLES: tuple[Example, ...] = (
         "no token",
         {"body": TRUTH},
         401,
-        _problem(401, "unauthorized", "feedback needs the token: send it as Authorization: Bearer TOKEN"),
+        problems.details(401, "unauthorized", "feedback needs the token: send it as Authorization: Bearer TOKEN"),
     ),
     Example(_FEEDBACK, "method", {"method": "GET"}, 405, _NO_METHOD),
     Example(_GETS, "method", {"method": "POST"}, 405, _NO_METHOD),
@@ -204,7 +204,7 @@ EXAMPLES: tuple[Example, ...] = (
         "encoded",
         {"headers": {"Content-Encoding": "gzip"}},
         415,
-        _problem(415, "unsupported-media-type", "send the body as it is, without a Content-Encoding"),
+        problems.details(415, "unsupported-media-type", "send the body as it is, without a Content-Encoding"),
     ),
     Example(("healthz",), "alive", {}, 200, {"alive": True}),
     Example(("readyz",), "ready", {}, 200, {"ready": True, "model_version": _MODEL}),
@@ -213,24 +213,24 @@ EXAMPLES: tuple[Example, ...] = (
         "no model",
         None,
         503,
-        _problem(
+        problems.details(
             503,
             "no-model",
             "no model is loaded: model.ubj: No such file or directory; train one with `make train`, or name one that exists",
         ),
     ),
     Example(
-        ("predict", "feedback", *_GETS),
+        _ALL,
         "too slow",
         None,
         408,
-        _problem(408, "request-timeout", "the request did not arrive in time; send it again"),
+        problems.details(408, "request-timeout", "the request did not arrive in time; send it again"),
     ),
     Example(
-        ("predict", "feedback", *_GETS),
+        _ALL,
         "failed",
         None,
         500,
-        _problem(500, "internal-error", "the service failed; its log says why"),
+        problems.details(500, "internal-error", "the service failed; its log says why"),
     ),
 )

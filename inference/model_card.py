@@ -5,6 +5,8 @@ from typing import Any
 
 from occupancy.model import THRESHOLD, Model
 
+LINEAGE = ("created", "revision", "data", "reference", "preprocessing", "search", "hyperparameters", "seed", "packages")
+
 
 def describe(model: Model, since: datetime) -> dict[str, Any]:
     """Describe the model that answers; `since`: when this process began to answer with it."""
@@ -20,15 +22,5 @@ def describe(model: Model, since: datetime) -> dict[str, Any]:
         "timezone": card.timezone,
         "metrics": card.metrics,
         "gate": card.gate,
-        "lineage": {
-            "created": card.created,
-            "revision": card.revision,
-            "data": card.data,
-            "reference": card.reference,
-            "preprocessing": card.preprocessing,
-            "search": card.search,
-            "hyperparameters": card.hyperparameters,
-            "seed": card.seed,
-            "packages": card.packages,
-        },
+        "lineage": {name: getattr(card, name) for name in LINEAGE},
     }

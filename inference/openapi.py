@@ -4,7 +4,9 @@ from typing import Any, TypeAlias
 
 from inference import feedback, predict, problems
 from inference.examples import EXAMPLES
-from inference.schemas import KINDS, TEXT, ref, schemas
+from inference.options import OPTIONS
+from inference.problems import KINDS
+from inference.schemas import TEXT, ref, schemas
 from inference.settings import Settings
 from occupancy import __version__
 
@@ -50,7 +52,6 @@ PARAMETERS = {
     "X-Request-Id": "a name for the request, of 1 to 64 printable ASCII characters; any other gets one of ours",
     "traceparent": "W3C trace context, for the records; one that breaks the standard is ignored",
 }
-OPTIONS = {"explain": "say why", "partial": "answer the good readings of several even if others are refused"}
 _JSON = "application/json"
 
 

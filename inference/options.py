@@ -5,11 +5,12 @@ from urllib.parse import parse_qsl
 
 from inference.problems import Problem
 
+OPTIONS = {"explain": "say why", "partial": "answer the good readings of several even if others are refused"}
 _VALUES = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Options(NamedTuple):
-    """`explain`: say why; `partial`: answer the good readings of a batch even if others are refused."""
+    """What was asked for: see OPTIONS."""
 
     explain: bool = False
     partial: bool = False

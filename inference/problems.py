@@ -7,7 +7,32 @@ from typing import Any
 from msgspec import json
 
 MEDIA_TYPE = "application/problem+json"
+KINDS = {
+    "invalid-reading": "the readings break the contract",
+    "invalid-option": "the query asks for what there is not",
+    "invalid-feedback": "the body is not feedback",
+    "unauthorized": "the token is missing, or another",
+    "not-found": "there is nothing at this path",
+    "method-not-allowed": "the path has other methods",
+    "request-timeout": "the request did not arrive in time",
+    "unsupported-media-type": "the body has a Content-Encoding",
+    "malformed-request": "the server can't take it for HTTP",
+    "internal-error": "the service failed",
+    "overloaded": "too many requests are waiting",
+    "no-model": "no model is loaded",
+    "no-token": "feedback's token can't be read",
+}
 log = logging.getLogger("inference")
+
+
+def details(status: int, kind: str, detail: str, **members: Any) -> dict[str, Any]:
+    """Give a problem's members; `kind`, one of KINDS, is the last part of its type."""
+    return {**named(kind), "status": status, "detail": detail, **members}
+
+
+def named(kind: str) -> dict[str, str]:
+    """Give the members that are the same for all problems of a kind."""
+    return {"type": f"urn:occupancy:problem:{kind}", "title": kind.replace("-", " ")}
 
 
 class Problem(Exception):
@@ -16,7 +41,7 @@ class Problem(Exception):
     def __init__(
         self, status: int, kind: str, detail: str, headers: dict[str, str] | None = None, **members: Any
     ) -> None:
-        """Keep the parts; `kind` is the last part of the problem's type."""
+        """Keep the parts; `kind` is one of KINDS."""
         super().__init__(detail)
         self.status, self.kind, self.headers = status, kind, headers or {}
         self._members = members
@@ -28,15 +53,7 @@ class Problem(Exception):
 
     def body(self) -> bytes:
         """Give the problem's members as JSON."""
-        return json.encode(
-            {
-                "type": f"urn:occupancy:problem:{self.kind}",
-                "title": self.kind.replace("-", " "),
-                "status": self.status,
-                "detail": str(self),
-                **self._members,
-            }
-        )
+        return json.encode(details(self.status, self.kind, str(self), **self._members))
 
 
 def internal_error(error: Exception) -> Problem:

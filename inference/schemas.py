@@ -10,6 +10,8 @@ import msgspec
 
 from inference.feedback import Truth
 from inference.flags import BEYOND, CONTRADICTION
+from inference.model_card import LINEAGE
+from inference.problems import KINDS, named
 from inference.settings import Settings
 from occupancy import record
 from occupancy.model import ANSWERS, THRESHOLD, Card
@@ -40,26 +42,10 @@ REASONS = {
     "too_old": "the date is longer ago than the service accepts",
     "in_the_future": "the date is ahead of the service's clock",
 }
-KINDS = {
-    "invalid-reading": "the readings break the contract",
-    "invalid-option": "the query asks for what there is not",
-    "invalid-feedback": "the body is not feedback",
-    "unauthorized": "the token is missing, or another",
-    "not-found": "there is nothing at this path",
-    "method-not-allowed": "the path has other methods",
-    "request-timeout": "the request did not arrive in time",
-    "unsupported-media-type": "the body has a Content-Encoding",
-    "malformed-request": "the server can't take it for HTTP",
-    "internal-error": "the service failed",
-    "overloaded": "too many requests are waiting",
-    "no-model": "no model is loaded",
-    "no-token": "feedback's token can't be read",
-}
 FLAGS = {
     BEYOND: "the value is outside what the model was trained on",
     CONTRADICTION: f"{DERIVED} is not what Temperature and Humidity make it",
 }
-LINEAGE = ("created", "revision", "data", "reference", "preprocessing", "search", "hyperparameters", "seed", "packages")
 MEANING = {field.name: field.meaning for field in record.FIELDS}
 TEXT = {"type": "string"}
 BAND = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2, "description": "from, to"}
@@ -179,8 +165,7 @@ def _reading(schema: Schema) -> Schema:
 
 def _problem(kind: str) -> Schema:
     return {
-        "type": {"const": f"urn:occupancy:problem:{kind}"},
-        "title": {"const": kind.replace("-", " ")},
+        **{name: {"const": value} for name, value in named(kind).items()},
         "status": {"type": "integer"},
         "detail": TEXT,
     }

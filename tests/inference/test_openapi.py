@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from inference import predict
-from inference.openapi import OPTIONS, document
-from inference.options import Options
+from inference.openapi import document
+from inference.options import OPTIONS, Options
 from inference.settings import Settings
 from tests.inference.conftest import ROOT, Served, environment, running
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from inference import age
-from inference.schemas import FLAGS, KINDS, REASONS, schemas
+from inference.problems import KINDS
+from inference.schemas import FLAGS, REASONS, schemas
 from inference.settings import Settings
 from occupancy.reading import FEATURES, Batch, Feature, Reading, parse
 from tests.inference.conftest import GOOD, ROOT
