@@ -22,7 +22,7 @@ from occupancy.dataset import SIMULATED
 from occupancy.errors import InputError
 from occupancy.humidity import MOLAR, humidity_ratio
 from occupancy.mapping import DATE, LABEL, ZONE
-from occupancy.reading import DERIVED, NAMES
+from occupancy.reading import DERIVED, FEATURES, NAMES
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Bools: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -41,7 +41,8 @@ LAMPS_LUX = 430.0
 PRECISION = {"Temperature": (0.02, 0.05), "Humidity": (0.06, 0.045), "Light": (1.5, 0.5), "CO2": (4.0, 0.25)}
 """Of each sensor: standard deviation of its noise, and step of its scale."""
 
-Kind: TypeAlias = Literal["stuck", "offset", "gain", "noise", "missing", "fahrenheit", "clock", "ramp"]
+Kind: TypeAlias = Literal["stuck", "offset", "gain", "noise", "missing", "fahrenheit", "clock", "ramp", "range"]
+WORST_CELSIUS = 200.0  # either way: beyond it the formulas of the humidity ratio break
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Fault:
     """What is wrong with a sensor from minute `start` until minute `end`, counted from the first row.
 
     stuck: holds its first value. offset: adds `size`. gain: multiplies by it. noise: adds noise of that standard
-    deviation. missing: NaN. fahrenheit: °F for °C. ramp: adds from 0 up to `size`. clock: `date` is `size` minutes off
+    deviation. missing: NaN. fahrenheit: °F for °C. ramp: adds from 0 up to `size`. range: reports a value
+    `size` above the highest that is possible, or, below 0, so far under the lowest. clock: `date` is `size` minutes off
     (the sensor's name is ignored).
     """
 
@@ -64,6 +66,8 @@ class Fault:
             raise ValueError(f"{self.kind} is not a fault; they are {', '.join(get_args(Kind))}")
         if self.kind != "clock" and self.sensor not in PRECISION:
             raise ValueError(f"{self.sensor} is not a sensor that can break; they are {', '.join(PRECISION)}")
+        if self.kind == "range" and not self.size:
+            raise ValueError("a value out of its range needs a size: above the range, or below 0 for under it")
 
 
 def simulate(
@@ -130,11 +134,13 @@ def spoil(frame: pd.DataFrame, faults: Sequence[Fault], seed: int) -> pd.DataFra
             value = frame.loc[when, fault.sensor].to_numpy(np.float64)
             done = (minutes[when] - fault.start) / (fault.end - fault.start)
             frame.loc[when, fault.sensor] = np.round(_broken(fault, value, done, rng), 4)
-    frame[DERIVED] = _ratio(frame["Temperature"].to_numpy(np.float64), frame["Humidity"].to_numpy(np.float64))
+    celsius = frame["Temperature"].clip(-WORST_CELSIUS, WORST_CELSIUS)
+    frame[DERIVED] = _ratio(celsius.to_numpy(np.float64), frame["Humidity"].to_numpy(np.float64))
     return frame[[DATE, *NAMES, LABEL]]
 
 
 def _broken(fault: Fault, value: Floats, done: Floats, rng: np.random.Generator) -> Floats:
+    feature = next(feature for feature in FEATURES if feature.name == fault.sensor)
     reports: dict[str, Floats] = {
         "stuck": np.full_like(value, value[0]),
         "offset": value + fault.size,
@@ -143,6 +149,7 @@ def _broken(fault: Fault, value: Floats, done: Floats, rng: np.random.Generator)
         "missing": np.full_like(value, np.nan),
         "fahrenheit": value * 1.8 + 32,
         "ramp": value + fault.size * done,
+        "range": np.full_like(value, (feature.high if fault.size > 0 else feature.low) + fault.size),
     }
     return reports[fault.kind]
 

@@ -87,7 +87,9 @@ def noon(
     return sound, simulate(1, 3, faults=[fault]), sound.date.dt.hour == 12
 
 
-@pytest.mark.parametrize("kind", ["stuck", "offset", "gain", "noise", "missing", "fahrenheit", "clock", "ramp"])
+@pytest.mark.parametrize(
+    "kind", ["stuck", "offset", "gain", "noise", "missing", "fahrenheit", "clock", "ramp", "range"]
+)
 def test_a_fault_changes_its_hour_and_no_other(kind: str) -> None:
     sound, broken, hour = noon(kind, size=2)
     pd.testing.assert_frame_equal(sound[~hour], broken[~hour])
@@ -103,6 +105,8 @@ def test_a_fault_changes_its_hour_and_no_other(kind: str) -> None:
         ("missing", 0.0, lambda v: v * np.nan),
         ("fahrenheit", 0.0, lambda v: v * 1.8 + 32),
         ("ramp", 6.0, lambda v: v + np.arange(60) * 0.1),
+        ("range", 25.0, lambda v: np.full(60, 85)),
+        ("range", -87.0, lambda v: np.full(60, -127)),
     ],
 )
 def test_what_a_fault_does(kind: str, size: float, expected: object) -> None:
@@ -112,6 +116,12 @@ def test_what_a_fault_does(kind: str, size: float, expected: object) -> None:
     np.testing.assert_array_equal(
         broken[DERIVED], [humidity_ratio(t, h) for t, h in zip(broken.Temperature, broken.Humidity, strict=True)]
     )
+
+
+@pytest.mark.parametrize("size", [-1e6, -273.15, -200, 200, 1e6])
+def test_however_wrong_a_temperature_is_the_ratio_is_a_number(size: float) -> None:
+    broken = simulate(1, 3, step_seconds=600, faults=[Fault("offset", "Temperature", 0, 1440, size)])
+    assert np.isfinite(broken[DERIVED]).all()
 
 
 def test_noise_has_its_size() -> None:
@@ -130,6 +140,11 @@ def test_a_wrong_clock_moves_dates_alone() -> None:
 def test_a_fault_that_cannot_be_is_refused(kind: str, sensor: str) -> None:
     with pytest.raises(ValueError, match="is not a"):
         Fault(kind, sensor, 0, 1)  # type: ignore[arg-type]
+
+
+def test_a_value_out_of_its_range_is_so_by_some_size() -> None:
+    with pytest.raises(ValueError, match="needs a size"):
+        Fault("range", "CO2", 0, 1)
 
 
 # --- files
