@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.problems import Problem
+from inference.settings import PREFIX
 from occupancy.errors import InputError
 
 log = logging.getLogger("inference")
@@ -20,11 +21,9 @@ def read_token(path: str) -> bytes:
     try:
         token = Path(path).read_bytes().strip()
     except OSError as error:
-        raise InvalidToken(
-            f"OCCUPANCY_FEEDBACK_TOKEN_FILE={path}: {error.strerror}; name a file with a token"
-        ) from None
+        raise InvalidToken(f"{PREFIX}FEEDBACK_TOKEN_FILE={path}: {error.strerror}; name a file with a token") from None
     if not token:
-        raise InvalidToken(f"OCCUPANCY_FEEDBACK_TOKEN_FILE={path} is empty; put a token into it")
+        raise InvalidToken(f"{PREFIX}FEEDBACK_TOKEN_FILE={path} is empty; put a token into it")
     return token
 
 

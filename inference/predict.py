@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -47,7 +46,7 @@ class Predict:
         self._limiter = limiter
         self._max_age = timedelta(seconds=settings.max_age)
         if isinstance(proven, Proven):
-            self._zone = ZoneInfo(settings.timezone or proven.model.card.timezone)
+            self._zone = settings.zone(proven.model.card.timezone)
             self._answering = Answering(settings, proven, boot, log, metrics)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:

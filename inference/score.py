@@ -62,7 +62,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         chosen = _arguments().parse_args(argv)
         settings = from_environment(environ)
         model = load(settings.model, settings.model_digest)
-        zone = ZoneInfo(settings.timezone or model.card.timezone)
+        zone = settings.zone(model.card.timezone)
         options = {"room": settings.room, "zone": zone, "console": console, "partial": chosen.partial}
         summary = score(chosen.file, chosen.output, model, **options)
     except Refused as error:

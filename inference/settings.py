@@ -74,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """How many threads the server may start: what waits must not keep a health check waiting."""
         return self.concurrency + self.queue + SPARE_THREADS
 
+    def zone(self, otherwise: str) -> ZoneInfo:
+        """Give the zone of dates without an offset; `otherwise`: the model's."""
+        return ZoneInfo(self.timezone or otherwise)
+
 
 def read(argv: Sequence[str], environ: Mapping[str, str], about: str = "") -> Settings:
     """Read the table from variables and flags; raises InvalidSetting."""
@@ -84,7 +88,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], about: str = "") -> Se
     if table.concurrency + table.queue == 0:
         raise InvalidSetting(f"{PREFIX}QUEUE=0 and {PREFIX}CONCURRENCY=0 leave no place for any request; raise one")
     try:
-        ZoneInfo(table.timezone or "UTC")
+        table.zone("UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidSetting(
             f"{PREFIX}TIMEZONE={table.timezone!r}: Expected an IANA time zone such as Europe/Brussels"

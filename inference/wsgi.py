@@ -9,7 +9,7 @@ from flask import Flask
 
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
-from inference.settings import Settings, from_environment
+from inference.settings import PREFIX, Settings, from_environment
 from inference.trees import Proven, prove
 from occupancy import __version__, record
 from occupancy.model import UnusableModel, load
@@ -50,5 +50,5 @@ def _proven(settings: Settings) -> Proven | UnusableModel:
             "SIMULATED: model %s was trained on simulated data; its answers mean nothing in a real room", model.version
         )
     if settings.delay:
-        log.warning("artificial delay of %g s is ON (OCCUPANCY_DELAY)", settings.delay)
+        log.warning("artificial delay of %g s is ON (%sDELAY)", settings.delay, PREFIX)
     return proven
