@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from inference.explain import explain
-from inference.flags import Flag, Flagger
+from inference.flags import Flagger, named
 from inference.metrics import Metrics
 from inference.options import Options
 from inference.prediction_log import PredictionLog
@@ -69,11 +69,13 @@ class Answering:
             probability=probability,
             label=label(probability),
             answer=word,
-            flags=self._counted(flags),
+            flags=named(flags),
             label_wanted=label_wanted,
         )
         self._log.write(fields, until)
         self._metrics.count("answers", word)
+        for flag in flags:
+            self._metrics.count("flags", flag["field"], flag["reason"])
         answer = {
             "id": fields["event.id"],
             "label": fields["occupancy.label"],
@@ -90,11 +92,6 @@ class Answering:
         if self._model.card.simulated:
             answer["simulated"] = True
         return answer
-
-    def _counted(self, flags: list[Flag]) -> list[str]:
-        for flag in flags:
-            self._metrics.count("flags", flag["field"], flag["reason"])
-        return [f"{flag['reason']}:{flag['field']}" for flag in flags]
 
     def refuse(self, invalid: list[InvalidReading], request: Request) -> None:
         """Count and record refused readings."""

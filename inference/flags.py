@@ -1,6 +1,6 @@
 """Flags: what makes an answer doubtful though its reading is possible."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from occupancy.humidity import contradicts
@@ -33,3 +33,8 @@ class Flagger:
             detail = f"{DERIVED} is {reading.HumidityRatio:g} kg/kg, which Temperature and Humidity contradict"
             found.append({"field": DERIVED, "reason": CONTRADICTION, "detail": detail})
         return found
+
+
+def named(flags: Iterable[Flag]) -> list[str]:
+    """Name flags as records do: reason:field."""
+    return [f"{flag['reason']}:{flag['field']}" for flag in flags]

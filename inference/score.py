@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 
 from inference import formats
-from inference.flags import Flagger
+from inference.flags import Flagger, named
 from inference.formats import Part
 from inference.settings import from_environment
 from occupancy.errors import InputError
@@ -171,7 +171,7 @@ def _answers(part: Part, first: int, model: Model, room: str) -> Iterator[tuple[
             yield line or None, None, None, error.room or room, None, None, None, None, None, error.detail
         else:
             reading, row, probability = next(good)
-            flags = " ".join(f"{flag['reason']}:{flag['field']}" for flag in flagger.flags(reading, row))
+            flags = " ".join(named(flagger.flags(reading, row)))
             answer = (probability, label(probability), model.answer(probability), model.version, flags or None, None)
             yield line or None, reading.id, reading.date, reading.room or room, *answer
 
