@@ -7,6 +7,7 @@ that is killed (-9) loses those. When the queue is full, records are dropped, co
 import fcntl
 import logging
 import os
+import select
 import stat
 import sys
 import termios
@@ -18,9 +19,9 @@ from typing import Any
 
 from occupancy.record import line
 
-ATOMIC_BYTES, MOST_BYTES = 4096, 65536
-"""What a pipe takes whole or not at all (PIPE_BUF on Linux), so that a line is never cut when the process is killed; and
-what is written at once where that can't block: under load, each turn that the writer needs has to be waited for."""
+ATOMIC_BYTES, MOST_BYTES = select.PIPE_BUF, 65536
+"""What a pipe takes whole or not at all, so that a line is never cut when the process is killed; and what is written at
+once where that can't block: under load, each turn that the writer needs has to be waited for."""
 GATHER_SECONDS = 0.01
 PATIENCE_SECONDS = 1.0
 """A request waits so long, all its records together, for room in the queue; then none waits until it is half empty."""
@@ -36,6 +37,7 @@ class PredictionLog:
         """Start writing; the queue holds `capacity` records."""
         self.written = self.dropped = 0
         self._descriptor, self._capacity, self._loss = descriptor, capacity, loss
+        self._kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
         self._lines: deque[bytes] = deque()
         self._pending, self._unwritten = b"", 0  # taken from the queue, not yet (wholly) written, and how many lines
         self._admitted = 0
@@ -132,8 +134,8 @@ class PredictionLog:
 
     def _takes_at_once(self) -> int:
         """Give how many bytes a write takes without blocking: half of a pipe's free space, since it is counted in pages."""
-        if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode) or not hasattr(fcntl, "F_GETPIPE_SZ"):
-            return MOST_BYTES if stat.S_ISREG(os.fstat(self._descriptor).st_mode) else ATOMIC_BYTES
+        if self._kind != stat.S_IFIFO or not hasattr(fcntl, "F_GETPIPE_SZ"):
+            return MOST_BYTES if self._kind == stat.S_IFREG else ATOMIC_BYTES
         used = int.from_bytes(fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
         free = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) - used
         return min(max(ATOMIC_BYTES, free // 2), MOST_BYTES)

@@ -1,6 +1,7 @@
 import json
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from inference import prediction_log
 from inference.prediction_log import ATOMIC_BYTES, PredictionLog
+from occupancy.record import MAX_BYTES
 from tests.inference.conftest import until
 
 
@@ -47,6 +49,11 @@ def test_every_record_is_a_line_in_the_order_of_writing(tmp_path: Path) -> None:
         log.close()
     assert numbers((tmp_path / "log").read_bytes()) == list(range(5000))
     assert (log.written, log.dropped, log.queued) == (5000, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pipe may take less")
+def test_a_record_is_no_longer_than_what_a_pipe_takes_whole() -> None:
+    assert MAX_BYTES <= ATOMIC_BYTES
 
 
 def test_no_write_blocks_that_is_longer_than_a_pipe_takes_whole(
