@@ -32,7 +32,6 @@ from benchmark.peers.contenders import (
     LIMIT,
     MLSERVER,
     OURS,
-    PORTS,
     UNIT,
     Contender,
     Reading,
@@ -41,14 +40,14 @@ from benchmark.peers.contenders import (
     service,
 )
 from benchmark.peers.image import Started, start_image
-from benchmark.peers.server import ROOT, Server, free_ports, pinned, running
+from benchmark.peers.server import Server, free_ports, pinned, running
+from inference.settings import PREFIX, SHIPPED_MODEL
 from occupancy import settings
 from occupancy.errors import InputError
 from occupancy.progress import Progress
 from occupancy.reading import NAMES
 from occupancy.simulate import simulate
 
-MODEL = str(ROOT / "inference" / "model" / "model.ubj")
 TOLERANCE = 1e-5  # between two programs that score in float32
 READINGS = 100  # different ones, sent in turn
 WARM_UP_SECONDS = 0.5
@@ -155,8 +154,9 @@ def require_linux() -> None:
 def run(chosen: Settings, folder: Path) -> str:
     """Start everything, check the answers, run all rounds; gives the tables. Raises InputError."""
     core, generator = cores()
-    *ports, for_batches, for_starts = free_ports(PORTS + 2)
-    taking_part = contenders(ports, MODEL, folder)
+    ports = free_ports()
+    taking_part = contenders(ports, SHIPPED_MODEL, folder)
+    for_batches, for_starts = service(next(ports), SHIPPED_MODEL), service(next(ports), SHIPPED_MODEL)
     known, results = some_readings(max(chosen.batch, READINGS)), Results()
     with pinned({generator}), RecordCounter() as single, RecordCounter() as many:
         with ExitStack() as stack:
@@ -167,14 +167,14 @@ def run(chosen: Settings, folder: Path) -> str:
             for subject in subjects.values():
                 check(subject, known)
                 timed(subject, subject.requests, chosen.connections, WARM_UP_SECONDS)
-            batches = stack.enter_context(serve(service(for_batches, MODEL), known, core, folder, many))
+            batches = stack.enter_context(serve(for_batches, known, core, folder, many))
             batches.requests = check_batch(batches, known, chosen.batch)
             with Progress(
                 "serving", chosen.rounds * (len(subjects) + 2 + len(AT_HALF_LOAD)), "measurements"
             ) as progress:
                 for number in range(chosen.rounds):
                     one_round(number, chosen, subjects, batches, results=results, progress=progress)
-                    with serve(service(for_starts, MODEL), known, core, folder) as started:
+                    with serve(for_starts, known, core, folder) as started:
                         results.starts.append((started.server.start_seconds, started.server.resident_bytes() / 1e6))
                     progress.advance()
             if chosen.image:
@@ -247,7 +247,7 @@ def answered(subject: Subject, outcome: load.Outcome, rows: int = 1) -> None:
 def some_readings(count: int) -> Known:
     """Simulate readings, all five sensors in each, so that every contender gets the same."""
     frame = simulate(days=1, seed=0)[list(NAMES)][-count:].round(6)
-    booster = xgboost.Booster(model_file=MODEL)
+    booster = xgboost.Booster(model_file=SHIPPED_MODEL)
     probabilities = booster.inplace_predict(frame.to_numpy(np.float32), validate_features=False)
     return Known([{str(k): v for k, v in row.items()} for row in frame.to_dict("records")], probabilities.tolist())
 
@@ -302,7 +302,7 @@ def serve(
     requests = [
         load.request(address, contender.path, contender.encode(reading)) for reading in known.readings[:READINGS]
     ]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OCCUPANCY_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment = {**inherited, "OMP_NUM_THREADS": "1", **contender.environment}
     stdout = records.pipe if records else subprocess.DEVNULL
     log = folder / f"{contender.port}.log"

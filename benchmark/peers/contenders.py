@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from benchmark.peers.server import ROOT
 OURS, UNIT, MLSERVER, LIMIT = "ours", "empty Flask handler", "MLServer", "bare socket"
 PLAIN_FASTAPI, FAST_FASTAPI = "empty FastAPI handler, plain uvicorn", "empty FastAPI handler, uvicorn[standard]"
 FASTAPI = "FastAPI with pydantic and inplace_predict, uvicorn[standard]"
-PORTS = 8  # that they need together
 Reading = dict[str, float]
 
 
@@ -50,17 +49,17 @@ def service(port: int, model: str) -> Contender:
     )
 
 
-def contenders(ports: Sequence[int], model: str, folder: Path) -> list[Contender]:
+def contenders(ports: Iterator[int], model: str, folder: Path) -> list[Contender]:
     """List those that can run here: the unit first, then ours, then the peers whose environments are there.
 
-    `ports`: `PORTS` free ones; `folder`: where a peer's configuration may be written.
+    `ports`: free ones, as many as it takes; `folder`: where a peer's configuration may be written.
     """
     absent = missing()
-    found = [_empty_flask(ports[0]), service(ports[1], model), _bare_socket(ports[7])]
+    found = [_empty_flask(next(ports)), service(next(ports), model), _bare_socket(next(ports))]
     if "fastapi" not in absent:
-        found += _fastapi(ports[2:5], model)
+        found += _fastapi(ports, model)
     if "mlserver" not in absent:
-        found.append(_mlserver(ports[5], ports[6], model, folder))
+        found.append(_mlserver(next(ports), next(ports), model, folder))
     return found
 
 
@@ -83,20 +82,21 @@ def _bare_socket(port: int) -> Contender:
     return Contender(LIMIT, about, port, command, {}, "/predict", _plain)
 
 
-def _fastapi(ports: Sequence[int], model: str) -> list[Contender]:
+def _fastapi(ports: Iterator[int], model: str) -> list[Contender]:
     python = _environment("fastapi") / "bin" / "python"
     versions = f"FastAPI {_version(python, 'fastapi')}, uvicorn {_version(python, 'uvicorn')}"
 
-    def app(key: str, about: str, port: int, *arguments: str) -> Contender:
+    def app(key: str, about: str, *arguments: str) -> Contender:
+        port = next(ports)
         command: list[str | Path] = [python, "-m", "benchmark.peers.fastapi_apps", str(port), *arguments]
         return Contender(
             key, f"{key} ({about})", port, command, {}, "/predict", _plain, _probability if model in arguments else None
         )
 
     return [
-        app(PLAIN_FASTAPI, f"h11, asyncio; {versions}", ports[0], "plain"),
-        app(FAST_FASTAPI, "httptools, uvloop", ports[1], "standard"),
-        app(FASTAPI, "as a tutorial writes it", ports[2], "standard", model),
+        app(PLAIN_FASTAPI, f"h11, asyncio; {versions}", "plain"),
+        app(FAST_FASTAPI, "httptools, uvloop", "standard"),
+        app(FASTAPI, "as a tutorial writes it", "standard", model),
     ]
 
 

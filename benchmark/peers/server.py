@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,11 +86,15 @@ def running(
             process.wait()
 
 
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
+def free_ports() -> Iterator[int]:
+    """Find ports that nobody listens on, one after another, all different."""
+    given: set[int] = set()
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        if port not in given:
+            given.add(port)
+            yield port
 
 
 def answers(address: load.Address, request: bytes) -> bool:

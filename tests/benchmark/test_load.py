@@ -168,7 +168,7 @@ def test_what_is_no_answer_is_an_error(serve: Serve, given: bytes | None, error:
 
 
 def test_nobody_listens() -> None:
-    address = ("127.0.0.1", free_ports(1)[0])
+    address = ("127.0.0.1", next(free_ports()))
     outcome = load.closed(address, [load.request(address, "/")], 2, count=3)
     assert (outcome.errors, outcome.statuses, outcome.rate) == ({"ConnectionRefusedError": 3}, {}, 0)
 

@@ -12,7 +12,7 @@ from benchmark import load, serving
 from benchmark.peers import contenders, inside
 from benchmark.peers.image import DockerFailed, start_image
 from benchmark.peers.server import NeverAnswered, answers, free_ports, pinned, running
-from benchmark.serving import MODEL, Known, WrongAnswer
+from benchmark.serving import Known, WrongAnswer
 from inference.settings import SHIPPED_MODEL
 from occupancy.reading import FEATURES
 
@@ -68,7 +68,7 @@ def test_every_peer_answers_as_the_model_does_and_takes_part(capsys: pytest.Capt
 @pytest.mark.peers
 @peers
 def test_fastapi_refuses_what_the_contract_refuses(tmp_path: Path) -> None:
-    found = {c.key: c for c in contenders.contenders(free_ports(contenders.PORTS), MODEL, tmp_path)}
+    found = {c.key: c for c in contenders.contenders(free_ports(), SHIPPED_MODEL, tmp_path)}
     known = serving.some_readings(1)
     with serving.serve(found[contenders.FASTAPI], known, min(os.sched_getaffinity(0)), tmp_path) as subject:
         for feature in FEATURES:
@@ -83,15 +83,11 @@ def test_fastapi_refuses_what_the_contract_refuses(tmp_path: Path) -> None:
                 assert load.once(subject.server.address, sent)[0] == status, (feature.name, value)
 
 
-def test_what_is_served_is_the_shipped_model() -> None:
-    assert Path(MODEL) == Path(SHIPPED_MODEL)
-
-
 def test_wrong_answers_are_not_timed(tmp_path: Path) -> None:
     known = serving.some_readings(5)
     wrong = Known(known.readings, [*known.probabilities[:-1], known.probabilities[-1] + 0.001])
     core = min(os.sched_getaffinity(0))
-    with serving.serve(contenders.service(free_ports(1)[0], MODEL), known, core, tmp_path) as subject:
+    with serving.serve(contenders.service(next(free_ports()), SHIPPED_MODEL), known, core, tmp_path) as subject:
         serving.check(subject, known)
         assert subject.answered == 6
         assert serving.check_batch(subject, known, 5)
@@ -111,7 +107,7 @@ def test_wrong_answers_are_not_timed(tmp_path: Path) -> None:
 
 
 def test_a_server_that_ends_says_why(tmp_path: Path) -> None:
-    address = ("127.0.0.1", free_ports(1)[0])
+    address = ("127.0.0.1", next(free_ports()))
     command = [sys.executable, "-c", "raise SystemExit('no such thing')"]
     core = min(os.sched_getaffinity(0))
     with (
