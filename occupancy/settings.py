@@ -7,8 +7,8 @@ The table is read at the entry point, from the environment and the command line,
 
     settings = read(Settings, prog="training", argv=sys.argv[1:], environ=os.environ)   # SEED=7 or --seed 7
 
-A field of type tuple takes what stands on the command line without a flag, and no variable; beside one, a field of type
-bool is a flag without a value.
+The flag of a bool needs no value. A field of type tuple takes what stands on the command line without a flag, and no
+variable; beside one, the flag of a bool takes no value.
 """
 
 import argparse
@@ -97,6 +97,8 @@ def read(
             parser.add_argument(field.name, metavar=field.name.upper().rstrip("S"), nargs="*", help=what)
         elif positional and isinstance(field.default, bool):
             parser.add_argument(setting.flag, action="store_const", const="true", help=what)
+        elif isinstance(field.default, bool):
+            parser.add_argument(setting.flag, metavar="VALUE", nargs="?", const="true", help=what)
         else:
             parser.add_argument(setting.flag, metavar="VALUE", help=what)
     known, unknown = parser.parse_known_intermixed_args(argv)  # FILE --flag FILE
