@@ -1,0 +1,95 @@
+"""`python -m monitoring drift [FILE...]`: verdicts on records from files or from Elasticsearch, in words or as JSON.
+
+Exit status: 0 nothing is wrong; 1 a verdict is open; 2 a setting or a file is wrong.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from monitoring import records
+from monitoring.drift.judge import Judge, State, advance
+from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_open
+from monitoring.settings import PREFIX, Source
+from occupancy import reference, settings
+
+SHIPPED = str(Path(__file__).parents[2] / "inference" / "model" / "reference.json")
+
+
+class Judging(Source, frozen=True, kw_only=True):
+    """With what records are compared."""
+
+    reference: Annotated[str, Meta(description="the reference.json that training wrote beside the model")] = SHIPPED
+    reference_rooms: Annotated[
+        str,
+        Meta(description="rooms that the reference is for, with commas between; the others learn their own; *: all"),
+    ] = "default"
+
+    def judge(self) -> Judge:
+        """Read the reference; raises UnusableReference."""
+        rooms = tuple(name.strip() for name in self.reference_rooms.split(","))
+        return Judge(reference.read(self.reference), rooms)
+
+
+class Drift(Judging, frozen=True, kw_only=True):
+    """What `drift` can be told."""
+
+    json: Annotated[bool, Meta(description="print one JSON object a verdict instead of words")] = False
+    all: Annotated[bool, Meta(description="print verdicts that are over, too")] = False
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Judge, and print what was found; gives the exit status."""
+    table = settings.read(
+        Drift, prog="monitoring drift", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
+    )
+    by, state = table.judge(), State()
+    verdicts = advance(state, records.read(table), by)
+    found = still_open(verdicts)
+    for verdict in verdicts if table.all else found:
+        sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n" if table.json else words(verdict) + "\n")
+    if not table.json:
+        sys.stdout.write(summary(verdicts, state, by) + "\n")
+    return 1 if found else 0
+
+
+def words(verdict: Verdict) -> str:
+    """Put a verdict on a few lines."""
+    since = f"{verdict.since:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"{verdict.state} {verdict.at:%Y-%m-%d %H:%M}  {verdict.layer}/{verdict.rule}  room {verdict.room}, since {since}\n"
+        f"    {verdict.message}\n    how sure: {verdict.certainty}\n    what to do: {verdict.advice}"
+    )
+
+
+def summary(verdicts: Sequence[Verdict], state: State, by: Judge) -> str:
+    """Say in one sentence a room how it is."""
+    found = still_open(verdicts)
+    said = []
+    for name, room in state.rooms.items():
+        mine = [verdict for verdict in found if verdict.room == name]
+        over = sum(verdict.room == name for verdict in verdicts if verdict.state == "opened") - len(mine)
+        what = "nothing is wrong"
+        if mine:
+            count = {kind: sum(v.consequence == kind for v in mine) for kind in (PERSON, TICKET, RETRAIN)}
+            parts = (
+                (f"{count[PERSON]} for a person to look at", count[PERSON]),
+                (f"{count[TICKET]} ticket" + "s" * (count[TICKET] > 1), count[TICKET]),
+                ("retraining is asked for" + ", and blocked until the sensors are well" * bool(count[PERSON]), count[RETRAIN]),
+            )  # fmt: skip
+            what = ", ".join(text for text, number in parts if number)
+        if by.of(name, room) is None:
+            days = len({int(row[0] // 86400) for row in room.history})
+            what += f"; learning what is normal here, {days} of {by.limits.learning_days} clean days"
+        if not room.judged and by.of(name, room) is not None and not room.history:
+            what += "; too few readings next to each other to judge"
+        if over:
+            what += f"; {over} over"
+        if room.late or room.ahead:
+            what += f"; not judged: {room.late} readings that came late, {room.ahead} with a time ahead of ours"
+        said.append(f"room {name}: {what}")
+    return "\n".join(said)

@@ -1,0 +1,166 @@
+"""Layer one, sensor health: is what the sensors report physically and technically sound? A person is told.
+
+Each rule gives a signal over a stretch of one room's time. What a rule has to remember from one stretch to the next is
+in `Memory`.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from monitoring.drift.events import Signal
+from monitoring.drift.limits import Limits
+from monitoring.drift.minutes import Array, Minutes, seconds
+from occupancy.humidity import ROUNDING, humidity_ratios
+from occupancy.reading import DERIVED, FEATURES, NAMES
+from occupancy.reference import DAY, Reference
+
+MEASURED = tuple(name for name in NAMES if name != DERIVED)
+NEVER = -1e18
+RESTS = 0.999  # a sensor that is 0 in this share of clean nights rests at 0
+
+
+class Memory(msgspec.Struct):
+    """What the rules remember: since when each sensor has not changed, by day too, and is not 0 at night; and the pace."""
+
+    run: list[float] = msgspec.field(default_factory=lambda: [NEVER] * len(NAMES))
+    day_run: list[float] = msgspec.field(default_factory=lambda: [NEVER] * len(NAMES))
+    lit: list[float] = msgspec.field(default_factory=lambda: [NEVER] * len(NAMES))
+    odd: int = 0
+    paced: int = 0
+    in_step: int = 0
+    lag: float | None = None
+
+
+def refused(rows: pd.DataFrame) -> Iterator[Signal]:
+    """Name sensors whose readings were refused: physically impossible, or without a number."""
+    time = seconds(rows["occupancy.reading.time"])
+    reason, field = rows["occupancy.refusal.reason"].to_numpy(), rows["occupancy.refusal.field"].to_numpy()
+    for feature in FEATURES:
+        mine = field == feature.name
+        value = rows[f"occupancy.reading.{feature.name}"].fillna(0).to_numpy(np.float64)
+        limit = np.where(value > feature.high, feature.high, feature.low)
+        outside = mine & (reason == "out_of_range")
+        yield Signal("range", feature.name, time, outside, value, limit, time)
+        absent = mine & np.isin(reason, ["missing", "not_finite", "not_a_number"])
+        yield Signal("missing", feature.name, time, absent, np.zeros(len(time)), np.zeros(len(time)), time)
+
+
+def clock(rows: pd.DataFrame, memory: Memory, limits: Limits) -> Iterator[Signal]:
+    """Find where the readings' clock jumps against ours, after both kept pace; `rows` in order of arrival.
+
+    It wants readings that are sent as they are taken: a file that is sent faster never keeps pace.
+    """
+    lag = seconds(rows["@timestamp"]) - seconds(rows["occupancy.reading.time"])
+    if not len(lag):
+        return
+    moved = np.diff(lag, prepend=lag[0] if memory.lag is None else memory.lag)
+    even = np.abs(moved) <= limits.neighbours / 3
+    streak = _streak(even, memory.in_step)
+    before = np.concatenate(([memory.in_step], streak[:-1]))
+    bad = (np.abs(moved) > limits.clock_seconds) & (before >= limits.steady)
+    memory.lag, memory.in_step = float(lag[-1]), int(streak[-1])
+    time = seconds(rows["occupancy.reading.time"])
+    yield Signal("clock", None, time, bad, -moved / 60, np.full(len(lag), limits.clock_seconds / 60), time)
+
+
+def stale(minutes: Minutes, last: float, memory: Memory, limits: Limits) -> list[tuple[float, float]]:
+    """Find the gaps in an even pace: pairs of the last reading before and the first after one, in seconds."""
+    gap = np.diff(minutes.time, prepend=last)
+    streak = _streak(gap <= limits.neighbours, memory.paced)
+    before = np.concatenate(([memory.paced], streak[:-1]))
+    memory.paced = int(streak[-1])
+    found = np.flatnonzero((gap > limits.stale_seconds) & (before >= limits.steady))
+    return [(float(minutes.time[at] - gap[at]), float(minutes.time[at])) for at in found]
+
+
+def ratio(minutes: Minutes, memory: Memory, limits: Limits) -> Signal:
+    """Compare HumidityRatio with what Temperature and Humidity give; allows for four digits after the point."""
+    column = dict(zip(NAMES, minutes.values.T, strict=True))
+    computed = humidity_ratios(column["Temperature"], column["Humidity"], np)
+    off = np.abs(column[DERIVED] - computed)
+    streak = _streak(off > ROUNDING + limits.ratio * computed, memory.odd)
+    memory.odd = int(streak[-1])
+    share = off / np.maximum(computed, 1e-9)
+    limit = np.full(len(off), limits.ratio)
+    return Signal("ratio", DERIVED, minutes.time, streak >= limits.ratio_readings, share, limit, minutes.time)
+
+
+def compared(minutes: Minutes, last: Minutes, memory: Memory, reference: Reference, limits: Limits) -> Iterator[Signal]:
+    """Compare each sensor with its own past: steps, runs of equal values, light at night; `last`: the minute before."""
+    apart = limits.neighbours * max(1.0, reference.sampling_seconds / 60)
+    previous = np.concatenate((last.values, minutes.values))[: len(minutes)]
+    hours = np.concatenate((last.half_hour, minutes.half_hour))
+    gap = np.diff(minutes.time, prepend=last.time if len(last) else NEVER)
+    near = (gap <= apart)[:, None]
+    if not len(last):
+        previous = np.concatenate((minutes.values[:1], minutes.values[:-1]))
+        hours = np.concatenate((minutes.half_hour[:1], minutes.half_hour))
+    day = (hours >= 2 * DAY[0]) & (hours < 2 * DAY[1])
+    night = (hours >= 44) | (hours < 10)
+    for at, name in enumerate(NAMES):
+        if name not in MEASURED:
+            continue
+        sensor, value = reference.sensors[name], minutes.values[:, at]
+        step = np.abs(value - previous[:, at])
+        limit = np.full(len(minutes), limits.step_factor * sensor.largest_step)
+        yield Signal("step", name, minutes.time, near[:, 0] & (step > limit), step, limit, minutes.time)
+
+        rests = sensor.night_zero >= RESTS
+        equal = near[:, 0] & (step == 0)
+        since, memory.run[at] = _since(equal & ~(rests & (value == 0)), minutes.time, memory.run[at])
+        by_day, memory.day_run[at] = _since(equal & day[1:] & day[:-1], minutes.time, memory.day_run[at])
+        yield _run(
+            name,
+            time=minutes.time,
+            since=since,
+            by_day=by_day,
+            longest=None if rests else sensor.longest_run,
+            longest_by_day=sensor.longest_day_run,
+            limits=limits,
+        )
+        if rests:
+            lit, memory.lit[at] = _since(
+                near[:, 0] & night[1:] & night[:-1] & (value > 0), minutes.time, memory.lit[at]
+            )
+            length = (minutes.time - lit) / 60
+            limit = np.full(len(minutes), limits.night_minutes)
+            yield Signal("night", name, minutes.time, length >= limit, length, limit, lit)
+
+
+def _run(
+    name: str,
+    *,
+    time: Array,
+    since: Array,
+    by_day: Array,
+    longest: float | None,
+    longest_by_day: float | None,
+    limits: Limits,
+) -> Signal:
+    """Tell where a sensor stood still for too long: of all hours, or of the day, when it has less excuse."""
+
+    def limit(clean: float | None) -> float:
+        return np.inf if clean is None else max(limits.run_floor, limits.run_factor * clean)
+
+    length, day_length = (time - since) / 60, (time - by_day) / 60
+    too_long = day_length > limit(longest_by_day)
+    value, begun = np.where(too_long, day_length, length), np.where(too_long, by_day, since)
+    allowed = np.where(too_long, limit(longest_by_day), limit(longest))
+    return Signal("run", name, time, too_long | (length > limit(longest)), value, allowed, begun)
+
+
+def _since(goes_on: Array, time: Array, before: float) -> tuple[Array, float]:
+    """Give, at each time, when its unbroken stretch began; `before`: when the one that reaches into this began."""
+    broken = np.maximum.accumulate(np.where(goes_on, -1, np.arange(len(time))))
+    since = np.where(broken >= 0, time[broken], before if before > NEVER else time[0])
+    return since, float(since[-1])
+
+
+def _streak(true: Array, before: int) -> Array:
+    """Count, at each place, how many have been true in a row; `before`: how many were when this began."""
+    index = np.arange(len(true))
+    broken = np.maximum.accumulate(np.where(true, -1 - before, index))
+    return index - broken

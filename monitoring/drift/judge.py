@@ -1,0 +1,234 @@
+"""The judge: from records, with a reference, to verdicts. The table of contents of this package.
+
+`advance` goes from one state to the next with whatever records came meanwhile; `judge` does the same in one go. How the
+records are cut into portions makes no difference to the verdicts, as long as each portion is later than the one before.
+"""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from monitoring import records as store
+from monitoring.drift import health, level, loss, minutes
+from monitoring.drift.events import Open, Signal, follow
+from monitoring.drift.learning import learn
+from monitoring.drift.limits import Limits
+from monitoring.drift.minutes import Array, Minutes, seconds
+from monitoring.drift.verdict import CLOSED, OPENED, Verdict, say
+from monitoring.records import ID, TIME, Records
+from occupancy.reading import NAMES
+from occupancy.reference import Reference
+
+KNOWN = 50_000  # predictions that wait for their truth
+JOINED = [ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label", "occupancy.label_wanted"]
+EMPTY = Minutes(np.empty(0), np.empty((0, len(NAMES))), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+class Room(msgspec.Struct):
+    """What is remembered of one room. Times are in seconds since 1970.
+
+    `reference`: one learned here, of a room that has none; until then `history` gathers its minutes. `tail`: the minutes
+    of the last hour. `late` and `ahead`: readings that were not judged. `sick`: stretches with a health event.
+    """
+
+    seen: float = health.NEVER
+    late: int = 0
+    ahead: int = 0
+    judged: int = 0
+    reference: Reference | None = None
+    history: list[list[float]] = []
+    tail: list[list[float]] = []
+    memory: health.Memory = msgspec.field(default_factory=health.Memory)
+    days: level.Days = msgspec.field(default_factory=level.Days)
+    wealth: loss.Wealth = msgspec.field(default_factory=loss.Wealth)
+    open: dict[str, Open] = {}
+    sick: list[tuple[float, float]] = []
+
+
+class State(msgspec.Struct):
+    """What is remembered between portions of records: rooms by name, and the predictions whose truth may still come."""
+
+    rooms: dict[str, Room] = {}
+    known: dict[str, list[Any]] = {}
+
+
+class Judge(msgspec.Struct, frozen=True):
+    """With what is judged: the reference of the rooms it is for ("*": of all), and the limits.
+
+    A room that the reference is not for learns its own.
+    """
+
+    reference: Reference
+    rooms: tuple[str, ...] = ("*",)
+    limits: Limits = Limits()
+
+    def of(self, name: str, room: Room) -> Reference | None:
+        """Give the reference that a room is compared with, or None while it learns."""
+        return self.reference if "*" in self.rooms or name in self.rooms else room.reference
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The clock on which it is day or night."""
+        return ZoneInfo(self.reference.timezone)
+
+
+def judge(records: Records, by: Judge) -> list[Verdict]:
+    """Judge all records at once; verdicts in order of time."""
+    return advance(State(), records, by)
+
+
+def advance(state: State, records: Records, by: Judge, now: float | None = None) -> list[Verdict]:
+    """Judge the records that came since; changes the state. `now`: seconds since 1970, to miss readings that don't come."""
+    verdicts: list[Verdict] = []
+    for name, rows in records.predictions.groupby("occupancy.room", sort=True):
+        verdicts += _sensors(state.rooms.setdefault(str(name), Room()), str(name), rows, by)
+    labels = _labels(state, records)
+    for name, rows in labels.groupby("room", sort=True):
+        verdicts += _answers(state.rooms.setdefault(str(name), Room()), str(name), rows, by)
+    for name, room in state.rooms.items():
+        if now is not None:
+            verdicts += _silent(room, name, now, by.limits)
+    return sorted(verdicts, key=lambda verdict: verdict.at)
+
+
+def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdict]:
+    """Layers one and two, of one room."""
+    limits, verdicts = by.limits, []
+    time = seconds(rows[TIME])
+    ahead = time > seconds(rows["@timestamp"]) + limits.ahead_seconds
+    room.ahead += int(ahead.sum())
+    rows, time = rows[~ahead], time[~ahead]
+    arrived = rows.sort_values(["@timestamp", "occupancy.sequence"], kind="stable")
+    signals = list(health.clock(arrived, room.memory, limits))
+    fresh = time > room.seen
+    refused = (rows["event.outcome"] == "failure").to_numpy()
+    room.late += int((refused & ~fresh).sum())
+    if (refused & fresh).any():
+        signals += health.refused(rows[refused & fresh])
+    new, late = minutes.of(rows[~refused], room.seen, by.zone)
+    room.late += late
+    seen = np.sort(time[fresh])
+    if len(seen):
+        room.seen = float(seen[-1])
+    if not len(seen):
+        return []
+    tail = _minutes(room.tail, by.zone)
+    gaps = (
+        health.stale(new, float(tail.time[-1]) if len(tail) else health.NEVER, room.memory, limits) if len(new) else []
+    )
+    verdicts += _gaps(room, name, gaps, limits)
+    if len(new):
+        signals.append(health.ratio(new, room.memory, limits))
+    for part in _parts(room, name, new, by):
+        reference = by.of(name, room)
+        if reference is None:
+            continue
+        tail = _minutes(room.tail, by.zone)
+        signals += health.compared(part, tail.take(slice(-1, None)), room.memory, reference, limits)
+        both = minutes.join(tail, part)
+        distance = level.distances(both, reference)[len(tail) :]
+        signals += level.jumps(part, distance, reference, limits)
+        verdicts += level.tickets(room.days, part, distance, reference, limits, room=name)
+        room.judged += len(part)
+        room.tail = _rows(both.take(both.time > both.time[-1] - level.WINDOW))
+    if len(new) and by.of(name, room) is None:
+        room.tail = _rows(new.take(slice(-1, None)))
+    return verdicts + _follow(room, name, signals, seen, limits)
+
+
+def _follow(room: Room, name: str, signals: list[Signal], seen: Array, limits: Limits) -> list[Verdict]:
+    verdicts = []
+    for signal in signals:
+        key = f"{signal.rule}:{signal.sensor or ''}"
+        after, said = follow(room.open.get(key), signal, seen, limits.quiet_seconds, name)
+        if after is None:
+            room.open.pop(key, None)
+        else:
+            room.open[key] = after
+        verdicts += said
+        room.sick += [
+            (v.since.timestamp(), v.at.timestamp()) for v in said if v.state == CLOSED and v.layer == "health"
+        ]
+    room.sick = [stretch for stretch in room.sick if stretch[1] > seen[-1] - 30 * 86400]
+    return verdicts
+
+
+def _parts(room: Room, name: str, new: Minutes, by: Judge) -> list[Minutes]:
+    """Cut a room's minutes where it has learned enough; what it learned from is not judged by it."""
+    if by.of(name, room) is not None or not len(new):
+        return [new] if len(new) else []
+    room.history += _rows(new)
+    sick = room.sick + [(event.since, event.last) for event in room.open.values()]
+    learned, rest = learn(room.history, sick, by.reference, by.limits.learning_days)
+    if learned is None:
+        return []
+    room.reference, room.history = learned, []
+    return [new.take(new.time >= rest)] if (new.time >= rest).any() else []
+
+
+def _gaps(room: Room, name: str, gaps: list[tuple[float, float]], limits: Limits) -> list[Verdict]:
+    verdicts = []
+    for since, until in gaps:
+        said = {"since": since, "limit": limits.stale_seconds / 60}
+        if room.open.pop("stale:", None) is None:
+            at = since + limits.stale_seconds
+            verdicts.append(say("stale", name, None, OPENED, at=at, value=limits.stale_seconds / 60, **said))
+        verdicts.append(say("stale", name, None, CLOSED, at=until, value=(until - since) / 60, **said))
+    return verdicts
+
+
+def _silent(room: Room, name: str, now: float, limits: Limits) -> list[Verdict]:
+    """Notice that nothing comes any more; how that ends is seen with the next reading."""
+    last = room.tail[-1][0] if room.tail else now
+    if now - last <= limits.stale_seconds or room.memory.paced < limits.steady or "stale:" in room.open:
+        return []
+    minutes_long = limits.stale_seconds / 60
+    room.open["stale:"] = Open(last, last, minutes_long, minutes_long)
+    at = last + limits.stale_seconds
+    return [say("stale", name, None, OPENED, at=at, since=last, value=minutes_long, limit=minutes_long)]
+
+
+def _labels(state: State, records: Records) -> pd.DataFrame:
+    """Join the truth that came with the predictions, of this portion and of those before; in order of its coming."""
+    answered = records.predictions.loc[records.predictions["event.outcome"] == "success", JOINED]
+    if state.known:
+        earlier = pd.DataFrame([[key, *row] for key, row in state.known.items()], columns=JOINED)
+        earlier[TIME] = pd.to_datetime(earlier[TIME], unit="us", utc=True)
+        answered = pd.concat([earlier.astype(answered.dtypes), answered], ignore_index=True)
+    found = store.labelled(records._replace(predictions=answered)).sort_values("told", kind="stable")
+    waiting = answered.tail(KNOWN)
+    waiting = waiting[~waiting[ID].isin(records.feedback["occupancy.feedback.prediction"])]
+    stamps = waiting[TIME].to_numpy("datetime64[us]").astype(np.int64).tolist()
+    rest = waiting[JOINED[2:]].itertuples(index=False, name=None)
+    state.known = {key: [stamp, *row] for key, stamp, row in zip(waiting[ID], stamps, rest, strict=True)}
+    return found[found["trusted"]]
+
+
+def _answers(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdict]:
+    """Layer three, of one room; what was answered while a sensor was sick says nothing about the model."""
+    time = seconds(rows["time"])
+    healthy = np.ones(len(time), bool)
+    open_now = [(e.since, np.inf) for key, e in room.open.items() if not key.startswith("jump:")]
+    for begun, ended in [*room.sick, *open_now]:
+        healthy &= (time < begun) | (time > ended)
+    wrong = (rows["label"] != rows["truth"]).to_numpy(np.float64)
+    verdicts = []
+    for turn in loss.advance(room.wealth, time[healthy], wrong[healthy], by.limits):
+        state = OPENED if turn.opened else CLOSED
+        told = {"at": turn.at, "since": turn.since, "value": turn.error, "limit": by.limits.error}
+        verdicts.append(say("loss", name, None, state, **told, rarity=by.limits.run_length))
+    return verdicts
+
+
+def _rows(part: Minutes) -> list[list[float]]:
+    return np.column_stack((part.time, part.values, part.label)).tolist()  # type: ignore[no-any-return]
+
+
+def _minutes(rows: list[list[float]], zone: ZoneInfo) -> Minutes:
+    if not rows:
+        return EMPTY
+    table = np.array(rows)
+    return minutes.at(table[:, 0], table[:, 1:-1], table[:, -1], zone)
