@@ -144,7 +144,13 @@ def _bars(title: str, color: Json, *, stack: str = "zero") -> Json:
     per_minute = {"calculate": "datum.count * 60000 / (datum.end - datum.time)", "as": "per_minute"}
     form = {"axis": {"format": "%"}} if stack == "normalize" else {}
     y = _y("per_minute", title, stack=stack, **form)
-    return _layer({"type": "bar", "orient": "vertical"}, per_minute, x=_X, x2={"field": "end"}, y=y, color=color)
+    mark = {
+        "type": "bar",
+        "orient": "vertical",
+        "fillOpacity": 1,
+        "x2Offset": 0.6,
+    }  # no bar thinner, no seam between two
+    return _layer(mark, per_minute, x=_X, x2={"field": "end"}, y=y, color=color)
 
 
 # --- the panels
@@ -199,12 +205,11 @@ def _temperature() -> Panel:
         spec={
             "layer": [
                 _layer(
-                    {"type": "area", "opacity": 0.25},
+                    {"type": "area", "color": ACCENT, "opacity": 0.25},
                     answered,
                     x=_X,
                     y=_y("low", "°C", scale=scale),
                     y2={"field": "high"},
-                    color=color,
                 ),
                 _layer(_LINE, answered, x=_X, y=_y("mean", "°C", scale=scale), color=color),
                 _layer({"type": "point", "filled": True}, refused, x=_X, y=_y("mean", "°C", scale=scale), color=color),
@@ -262,10 +267,9 @@ def _estimate() -> Panel:
         query=_query({"time": _by_time(), "said": _filters(**_SAID)}, mean=_metric("avg", "occupancy.probability")),
         spec=_layer(
             _LINE,
-            {"filter": "datum.count > 0"},
             _SURE,
             {"aggregate": sums, "groupby": ["time"]},
-            {"calculate": "datum.sure / datum.count", "as": "estimate"},
+            {"calculate": "datum.count ? datum.sure / datum.count : null", "as": "estimate"},
             x=_X,
             y=_y("estimate", "estimated accuracy", scale={"domain": [0.5, 1]}, axis={"format": "%"}),
         ),
@@ -285,16 +289,18 @@ def _accuracy() -> Panel:
         group="model",
         datasets=(PREDICTION, FEEDBACK),
         joined=True,
-        query=_query({"time": _by_time(), "kind": _filters(**kinds)}, mean=_metric("avg", "occupancy.probability")),
+        query=_query(
+            {"time": _by_time(fixed_interval="60m"), "kind": _filters(**kinds)},
+            mean=_metric("avg", "occupancy.probability"),
+        ),
         spec=_layer(
             _LINE,
-            {"filter": "datum.count > 0"},
             {"calculate": "split(datum.kind, ', told ')[0]", "as": "said"},
             {"calculate": "datum.said == split(datum.kind, ', told ')[1] ? datum.count : 0", "as": "right"},
             _SURE,
             {"aggregate": sums, "groupby": ["time"]},
-            {"calculate": "datum.right / datum.count", "as": "measured"},
-            {"calculate": "datum.sure / datum.count", "as": "estimated"},
+            {"calculate": "datum.count ? datum.right / datum.count : null", "as": "measured"},
+            {"calculate": "datum.count ? datum.sure / datum.count : null", "as": "estimated"},
             {"fold": ["measured", "estimated"], "as": ["of", "share"]},
             x=_X,
             y=_y("share", "accuracy", scale={"domain": [0, 1]}, axis={"format": "%"}),
@@ -327,6 +333,7 @@ def _verdicts() -> Panel:
     y = {"field": "what", "type": "nominal", "title": None}
     shape = {"field": "state", "type": "nominal", "title": None}
     shapes = {"scale": {"domain": ["opened", "closed"], "range": ["triangle-right", "square"]}}
+    shapes["legend"] = {"symbolFillColor": MUTED, "symbolStrokeColor": MUTED}
     return Panel(
         name="verdicts",
         title="Verdicts",
@@ -378,18 +385,18 @@ def _health() -> Panel:
     return Panel(
         name="health",
         title="Refusals and flags by sensor",
-        meaning="Readings per minute that were refused or flagged because of a sensor; the darker the more.",
+        meaning="Readings per minute that were refused or flagged because of a sensor; the stronger the more.",
         unit="readings per minute",
         group="sensors",
         query=_query({"time": _by_time(), "sensor": _filters(**{name: about(name) for name in NAMES})}),
         spec=_layer(
-            {"type": "rect"},
+            {"type": "rect", "color": FOURTH, "x2Offset": 0.6},
             {"filter": "datum.count > 0"},
             {"calculate": "datum.count * 60000 / (datum.end - datum.time)", "as": "per_minute"},
             x=_X,
             x2={"field": "end"},
             y={"field": "sensor", "type": "nominal", "title": None, "scale": {"domain": list(NAMES)}},
-            color=_y("per_minute", "per minute", scale={"range": ["#edb4cb", "#a3275f"], "domainMin": 0}),
+            opacity=_y("per_minute", "per minute", scale={"range": [0.2, 1], "domainMin": 0}),
         ),
     )
 
@@ -520,7 +527,7 @@ def _missing() -> Panel:
                 {"filter": "datum.place <= 10"},
             ],
             "layer": [
-                _layer({"type": "bar", "color": FOURTH}, x=_y("missing", "records"), y=y),
+                _layer({"type": "bar", "color": FOURTH, "height": 14}, x=_y("missing", "records"), y=y),
                 _layer(
                     {"type": "text", "align": "left", "dx": 6, "color": INK},
                     x=_y("missing", "records"),
