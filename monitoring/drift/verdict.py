@@ -1,5 +1,6 @@
 """Verdicts: what was found, in which room and sensor, since when, what to do, and how sure it is."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -118,7 +119,7 @@ def say(
     )
 
 
-def still_open(verdicts: list[Verdict]) -> list[Verdict]:
+def still_open(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Leave, of verdicts in their order, those that were opened and not closed."""
     found: dict[tuple[str, str, str | None], Verdict] = {}
     for verdict in verdicts:

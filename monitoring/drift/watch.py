@@ -1,0 +1,176 @@
+"""`python -m monitoring watch [FILE...]`: judges records as they come, from Elasticsearch or from files that grow.
+
+Verdicts go to standard output as records, for `load` to store like all others, and to a webhook. What was judged is
+remembered in a file: started again, it goes on where it stopped, and opens no second alarm for the same event.
+
+Exit status: 0 after SIGTERM or SIGINT, or with --once; 2 a setting is wrong.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import requests
+from elasticsearch import ApiError, TransportError
+from msgspec import Meta
+
+from monitoring.drift import portions
+from monitoring.drift.command import Judging
+from monitoring.drift.exposition import Exposition
+from monitoring.drift.judge import Judge, State, advance
+from monitoring.drift.portions import Cursor
+from monitoring.drift.verdict import Verdict
+from monitoring.records import NoRecords, Records
+from monitoring.settings import PREFIX
+from monitoring.store.client import connect
+from occupancy import record, settings
+from occupancy.errors import InputError
+
+HOOK_SECONDS = 10.0
+HELD = 1000  # verdicts that wait for the webhook
+
+
+class Watch(Judging, frozen=True, kw_only=True):
+    """What `watch` can be told; `since` is how far back it looks for boots the first time."""
+
+    since: Annotated[str, Meta(pattern="^[0-9]+[mhdw]$", description="how far back it looks, such as 36h or 14d")] = (
+        "14d"
+    )
+    watch_state: Annotated[str, Meta(min_length=1, description="file in which it remembers what was judged")] = (
+        "out/watch.json"
+    )
+    interval: Annotated[float, Meta(gt=0, le=3600, description="seconds between two looks")] = 30.0
+    webhook: Annotated[str, Meta(description="URL to which each verdict is posted as JSON; empty: none")] = ""
+    webhook_token_file: Annotated[str, Meta(description="file with a bearer token for the webhook")] = ""
+    metrics_port: Annotated[int, Meta(ge=0, le=65535, description="port of GET /metrics; 0: none")] = 0
+    once: Annotated[bool, Meta(description="look once, and end")] = False
+
+
+class BadState(InputError):
+    """The file in which the watch remembers can't be read or written."""
+
+
+class Memory(msgspec.Struct):
+    """All that is remembered from one look to the next, and from one start to the next."""
+
+    cursor: Cursor = msgspec.field(default_factory=Cursor)
+    state: State = msgspec.field(default_factory=State)
+    open: dict[str, Verdict] = {}
+    models: dict[str, str] = {}
+    unsent: list[Verdict] = []
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Look until told to stop; gives the exit status."""
+    table = settings.read(
+        Watch, prog="monitoring watch", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
+    )
+    by, memory, stop = table.judge(), load(table.watch_state), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    figures = Exposition(table.metrics_port)
+    while not stop.is_set():
+        try:
+            found = _portion(table, memory.cursor)
+            verdicts = look(memory, found, by, time.time())
+            for (
+                verdict
+            ) in verdicts:  # printed before it is remembered: a repeat has the same id, a loss would have none
+                sys.stdout.buffer.write(record.line(verdict.record(memory.models.get(verdict.room, ""))))
+            sys.stdout.buffer.flush()
+            memory.unsent = _post(table, [*memory.unsent, *(verdicts if table.webhook else [])][-HELD:])
+            save(table.watch_state, memory)
+            figures.show(memory.state, memory.open, verdicts, len(found.predictions), len(memory.unsent))
+        except (ApiError, TransportError) as error:
+            _tell(f"Elasticsearch: {' '.join(str(error).split())[:300]}; trying again")
+            memory = load(table.watch_state)
+        except NoRecords as error:
+            _tell(f"{error}; trying again")
+            memory = load(table.watch_state)
+        if table.once:
+            break
+        stop.wait(table.interval)
+    return 0
+
+
+def look(memory: Memory, found: Records, by: Judge, now: float) -> list[Verdict]:
+    """Judge one portion of records; changes the memory, gives the verdicts. `now`: seconds since 1970."""
+    for room, model in found.predictions.groupby("occupancy.room")["occupancy.model.version"].last().items():
+        memory.models[str(room)] = str(model)
+    verdicts = advance(memory.state, found, by, now)
+    for verdict in verdicts:
+        key = "\n".join((verdict.room, verdict.rule, verdict.sensor or ""))
+        if verdict.state == "opened":
+            memory.open[key] = verdict
+        else:
+            memory.open.pop(key, None)
+    return verdicts
+
+
+def load(path: str) -> Memory:
+    """Read what was remembered; nothing, where there is no file yet. Raises BadState."""
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=Memory)
+    except FileNotFoundError:
+        return Memory()
+    except OSError as error:
+        raise BadState(f"MONITORING_WATCH_STATE={path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        advice = "move it away to begin anew"
+        raise BadState(f"MONITORING_WATCH_STATE={path} holds no state of this program: {error}; {advice}") from None
+
+
+def save(path: str, memory: Memory) -> None:
+    """Write what is to be remembered, whole or not at all. Raises BadState."""
+    file, new = Path(path), Path(f"{path}.new")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with new.open("wb") as out:
+            out.write(msgspec.json.encode(memory))
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(file)
+    except OSError as error:
+        raise BadState(f"MONITORING_WATCH_STATE={path} can't be written: {error.strerror}") from None
+
+
+def _portion(table: Watch, cursor: Cursor) -> Records:
+    if table.file:
+        return portions.from_files(table.file, cursor)
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    since = timedelta(**{units[table.since[-1]]: int(table.since[:-1])})
+    with connect(table) as client:
+        return portions.from_elasticsearch(client, table.elasticsearch_prefix, cursor, since)
+
+
+def _post(table: Watch, verdicts: list[Verdict]) -> list[Verdict]:
+    """Post verdicts to the webhook, in order; gives those that it did not take, for the next time."""
+    headers = {}
+    if table.webhook_token_file and verdicts:
+        try:
+            headers["Authorization"] = f"Bearer {Path(table.webhook_token_file).read_text('utf-8').strip()}"
+        except OSError as error:
+            raise BadState(f"MONITORING_WEBHOOK_TOKEN_FILE={table.webhook_token_file}: {error.strerror}") from None
+    for done, verdict in enumerate(verdicts):
+        headers["Idempotency-Key"] = verdict.record("")["event.id"]
+        headers["Content-Type"] = "application/json"
+        try:
+            requests.post(
+                table.webhook, msgspec.json.encode(verdict), headers=headers, timeout=HOOK_SECONDS
+            ).raise_for_status()
+        except requests.RequestException as error:
+            _tell(f"MONITORING_WEBHOOK: {error}; {len(verdicts) - done} verdicts wait")
+            return verdicts[done:]
+    return []
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"monitoring watch: {text}\n")
+    sys.stderr.flush()
