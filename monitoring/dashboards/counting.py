@@ -185,15 +185,19 @@ def holds(frame: pd.DataFrame, clause: Json) -> Array:
         return held
     ((field, wanted),) = options.items()
     there, values = _each(frame[field])
+    matches = [values == value for value in ([wanted] if kind == "term" else wanted)]
     held = np.zeros(len(frame), bool)
-    held[there[pd.Series(values).isin([wanted] if kind == "term" else wanted)]] = True
+    held[there[np.any(matches, axis=0)]] = True
     return held
 
 
 def _each(column: pd.Series) -> tuple[Array, Array]:
     """List a column's values with their row: none where it is missing, each once where there are several."""
+    values = column.to_numpy()
+    if values.dtype != object:
+        return np.arange(len(values)), values  # NaN equals nothing
     there = np.flatnonzero(column.notna())
-    values = column.to_numpy()[there]
+    values = values[there]
     if len(values) and isinstance(values[0], list):
         several = [sorted(set(each)) for each in values]
         there = np.repeat(there, [len(each) for each in several])

@@ -40,7 +40,9 @@ def rows(panel: Panel, source: pd.DataFrame | Stored, since: datetime, until: da
     levels, metrics = chain(aggregations)
     if isinstance(source, pd.DataFrame):
         where = panel.query.get("query")
-        return counting.rows(source, panel.time, (low, high), where, levels=levels, metrics=metrics)
+        return counting.rows(
+            source[sorted(fields(panel))], panel.time, (low, high), where, levels=levels, metrics=metrics
+        )
     within = {"range": {panel.time: {"gte": low, "lt": high, "format": "epoch_millis"}}}
     query = {"bool": {"filter": [within, *conditions(panel)]}}
     with explained(source.client):
@@ -51,8 +53,9 @@ def rows(panel: Panel, source: pd.DataFrame | Stored, since: datetime, until: da
 def frame(panel: Panel, records: Records) -> pd.DataFrame:
     """Choose the records that a panel is about; with the truth beside each prediction, where it wants them joined."""
     if panel.joined:
-        latest = records.feedback.drop_duplicates(PREDICTED, keep="last")
-        return records.predictions.merge(latest[[PREDICTED, TRUTH]], left_on=ID, right_on=PREDICTED)
+        latest = records.feedback.drop_duplicates(PREDICTED, keep="last")[[PREDICTED, TRUTH]]
+        own = sorted({ID, *fields(panel)} - {TRUTH})
+        return records.predictions[own].merge(latest, left_on=ID, right_on=PREDICTED)
     of = dict(zip((PREDICTION, FEEDBACK, LOSS, VERDICT), records, strict=True))
     chosen = [of[dataset] for dataset in panel.datasets]
     if len(chosen) == 1:
