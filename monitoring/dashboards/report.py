@@ -1,0 +1,280 @@
+"""The dashboards as one HTML page that needs no server: `python -m monitoring report [FILE...]`.
+
+Everything is counted here, before: the page holds, for each room and panel, the latest values of each interval, and a
+sample of single readings. However many records there are, it opens as quickly. Times are UTC.
+"""
+
+import hashlib
+import sys
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from markupsafe import Markup
+from msgspec import Meta
+
+from monitoring import records
+from monitoring.dashboards import embedded, scorecard
+from monitoring.dashboards.embedded import Span
+from monitoring.dashboards.findings import CLOCK, Finding, findings, words
+from monitoring.dashboards.panels import BAND, DATED, GROUPS, panels
+from monitoring.dashboards.scorecard import Thresholds
+from monitoring.drift.command import Judging, summary
+from monitoring.drift.judge import Judge, State, advance
+from monitoring.records import Records
+from monitoring.settings import PREFIX
+from occupancy import settings
+from occupancy.errors import InputError
+from occupancy.reading import NAMES
+from occupancy.report import cell, templates
+
+ROOMS = 8
+ALL_ROOMS = "all rooms"
+SIMULATED = (
+    "SIMULATED DATA: these answers come from a model that learned from a room that was made up. "
+    "They say nothing about a real one."
+)
+BANDS = ((0.4, 0.6), BAND, (0.2, 0.8), (0.1, 0.9))
+KINDS = ("refused", "flagged", "uncertain", "wrong")
+HERE = Path(__file__).parent
+
+
+class UncertainFromTo(InputError):
+    """The band of uncertain answers ends before it begins."""
+
+
+class Report(Judging, frozen=True, kw_only=True):
+    """Which records become a page, and what it takes for doubtful at first; a reader can choose otherwise in it."""
+
+    save_path: Annotated[str, Meta(description="where the page is written")] = "out/monitoring.html"
+    uncertain_from: Annotated[
+        float, Meta(ge=0, le=1, description="an answer counts as uncertain from this probability on")
+    ] = BAND[0]
+    uncertain_to: Annotated[float, Meta(ge=0, le=1, description="and up to this one")] = BAND[1]
+    temperature_limit: Annotated[
+        float, Meta(ge=0, le=50, description="a temperature stands out beyond so many °C beside its expected 20")
+    ] = 1.0
+    sample: Annotated[
+        int,
+        Meta(ge=1, le=5000, description="single readings on the page: the latest so many, and of each doubtful kind"),
+    ] = 200
+
+
+RANGES = {"30 days": 2_592_000, "7 days": 604_800, "24 hours": 86400, "6 hours": 21600, "1 hour": 3600}
+
+
+def main(argv: list[str], environ: Mapping[str, str]) -> int:
+    """Write the page and say where it is; gives the exit status."""
+    table = settings.read(
+        Report, prog="monitoring report", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
+    )
+    if table.uncertain_from > table.uncertain_to:
+        raise UncertainFromTo(
+            f"uncertain from {table.uncertain_from:g} to {table.uncertain_to:g}: the second is smaller"
+        )
+    by = table.judge()
+    found = records.read(table)
+    page = render(found, by, table)
+    path = Path(table.save_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, "utf-8")
+    sys.stdout.write(f"{len(found.predictions):,} readings in {path}, {len(page.encode()) / 1e6:.1f} MB\n")
+    return 0
+
+
+def render(found: Records, by: Judge, table: Report) -> str:
+    """Render the page of these records, judged; it asks for nothing outside of it."""
+    state = State()
+    verdicts = advance(state, found, by)
+    judged = scorecard.judged(found.predictions, found.feedback)
+    limits = Thresholds(table.uncertain_from, table.uncertain_to, table.temperature_limit)
+    bands = sorted({limits[:2], *BANDS}, key=lambda band: band[0] - band[1], reverse=True)
+    whole, events = embedded.spans(found), findings(verdicts)
+    rooms = [ALL_ROOMS, *judged["occupancy.room"].dropna().value_counts().index[:ROOMS]]
+    charts = embedded.charts([panels(by.reference, band) for band in bands], whole)
+    chunks = [_chunk(found, judged, charts, room, whole[DATED]) for room in rooms]
+    shown, rows = bands.index(limits[:2]), sample(judged, limits, table.sample)
+    script, library = (HERE / "page.js").read_text("utf-8"), embedded.library()
+    data = {
+        "span": [second * 1000 for second in whole[DATED]],
+        "fit": embedded.FIT,
+        "rooms": rooms,
+        "bands": bands,
+        "latency_step": scorecard.LATENCY_STEP,
+        "tallies": [each.plain() for each in embedded.kept(embedded.INTERVALS, whole[DATED])],
+        "charts": [chart.plain() for chart in charts],
+        "sample": rows,
+    }
+    return (
+        templates(HERE)
+        .get_template("page.html.jinja")
+        .render(
+            title="Monitoring report",
+            warning=SIMULATED if (judged["occupancy.simulated"] == True).any() else "",  # noqa: E712 -- absent is not true
+            verdict=words(events, summary(verdicts, state, by).splitlines()),
+            facts=_facts(judged, whole[DATED], rooms),
+            hashes=" ".join(_hash(text) for text in (library, script)),
+            span=[_clock(second) for second in whole[DATED]],
+            ranges={name: wide for name, wide in RANGES.items() if wide < whole[DATED].until - whole[DATED].since},
+            intervals=[each.title for each in embedded.INTERVALS],
+            rooms=rooms,
+            bands=[f"{low:g} to {high:g}" for low, high in bands],
+            band=shown,
+            limit=limits.limit,
+            cards=_cards(judged, found, table, events),
+            findings=events,
+            clock=CLOCK,
+            groups=_groups(charts, chunks[0], shown),
+            sample_words=_words_of(rows, judged),
+            kinds=KINDS,
+            data=Markup(embedded.script(data)),  # noqa: S704 -- nothing in it ends its element
+            chunks=[Markup(embedded.script(chunk)) for chunk in chunks],  # noqa: S704 -- likewise
+            library=Markup(library),  # noqa: S704 -- the library, and our own script
+            script=Markup(script),  # noqa: S704
+        )
+    )
+
+
+def _chunk(
+    found: Records, judged: pd.DataFrame, charts: Sequence[embedded.Chart], room: str, whole: Span
+) -> dict[str, Any]:
+    """Count all that the page shows of one room, or of all."""
+    if room != ALL_ROOMS:
+        found, judged = embedded.of_room(found, room), judged[judged["occupancy.room"] == room]
+    return {
+        "tallies": {
+            each.interval.name: scorecard.tally(judged, each.span.since, each.interval.seconds)
+            for each in embedded.kept(embedded.INTERVALS, whole)
+        },
+        "rows": {
+            question: {each.interval.name: embedded.packed(embedded.rows(panel, found, each)) for each in chart.kept}
+            for chart in charts
+            for question, panel in dict(chart.variants).items()
+        },
+    }
+
+
+def sample(judged: pd.DataFrame, limits: Thresholds, size: int) -> dict[str, Any]:
+    """Take the latest readings and, of each doubtful kind, the latest; says of each why it is there, and how many there were."""
+    masks = {
+        "refused": judged["refused"],
+        "flagged": judged["flagged"],
+        "uncertain": judged["occupancy.probability"].between(limits.low, limits.high),
+        "wrong": judged["right"] == 0,
+    }
+    taken = judged.index[-size:]
+    for mask in masks.values():
+        taken = taken.union(judged.index[mask][-size:])
+    part = judged.loc[taken[::-1]]
+    kinds = pd.DataFrame({kind: mask.loc[part.index] for kind, mask in masks.items()})
+    columns = {
+        "time": part[DATED].dt.as_unit("ms").astype("int64"),
+        "room": part["occupancy.room"],
+        "is": [", ".join(kind for kind, holds in zip(kinds, row, strict=True) if holds) for row in kinds.to_numpy()],
+        "answer": part["occupancy.answer"],
+        "probability": part["occupancy.probability"],
+        **{name: part[f"occupancy.reading.{name}"] for name in NAMES},
+        "doubts": part["occupancy.flags"].map(lambda flags: ", ".join(flags) if isinstance(flags, list) else None),
+        "refusal": part["occupancy.refusal.detail"],
+        "told": part["truth"].map({1.0: "occupied", 0.0: "empty"}),
+        "ms": part["event.duration"] / 1e6,
+        "id": part["event.id"],
+    }
+    table = pd.DataFrame(columns).astype(object)
+    return {
+        "columns": list(columns),
+        "rows": table.where(table.notna(), None).to_numpy().tolist(),
+        "counts": {kind: int(mask.sum()) for kind, mask in masks.items()},
+    }
+
+
+def _words_of(rows: Mapping[str, Any], judged: pd.DataFrame) -> str:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in rows["counts"].items())
+    return (
+        f"A sample: {len(rows['rows']):,} of {len(judged):,} readings, namely the latest and, of each doubtful kind, the "
+        f"latest. In all there were {kinds} (by feedback). The probability is that the room is occupied."
+    )
+
+
+def _facts(judged: pd.DataFrame, whole: Span, rooms: Sequence[str]) -> dict[str, object]:
+    if judged.empty:
+        return {"readings": 0}
+    return {
+        "readings": len(judged),
+        "time of the readings, UTC": " to ".join(_clock(second).replace("T", " ") for second in whole),
+        "rooms": ", ".join(rooms[1:]) + (" and others" if judged["occupancy.room"].nunique() > ROOMS else ""),
+        "models": ", ".join(judged["occupancy.model.version"].dropna().unique()[::-1][:ROOMS]),
+    }
+
+
+def _cards(
+    judged: pd.DataFrame, found: Records, table: Report, events: Sequence[Finding]
+) -> list[tuple[str, str, str, str]]:
+    """Give each card's name, title, text and note; page.js writes those again that depend on a choice."""
+    limits = Thresholds(table.uncertain_from, table.uncertain_to, table.temperature_limit)
+    score = scorecard.scores(judged, limits)
+    said = {name: cell(value) for name, value in score.items()}
+    percent = {
+        name: f"{score[name]:.1%}" if score[name] == score[name] else "–"
+        for name in ("uncertain", "accuracy", "estimate")
+    }
+    lasting = sum(event.is_open for event in events)
+    part = table.since or table.until or table.room  # the gaps of a part are not losses
+    gone = scorecard.missing(found.predictions, found.feedback, found.losses)
+    admitted = (
+        f"{int(found.losses['occupancy.lost'].sum())} of them admitted by the service"
+        if len(found.losses)
+        else "the numbers in each boot's sequence that are not here"
+    )
+    return [
+        ("readings", "readings", said["readings"], "answered or refused"),
+        ("refused", "refused", said["refused"], _share(score["refused"], len(judged))),
+        ("uncertain", "uncertain", percent["uncertain"], f"of answers, from {limits.low:g} to {limits.high:g}"),
+        ("flagged", "flagged", said["flagged"], _share(score["flagged"], len(judged))),
+        ("off", "temperature off", said["off"], f"readings more than {limits.limit:g} °C beside 20"),
+        ("latency", "latency", f"{score['median']:.3g} ms", f"median; p99 {score['p99']:.3g} ms"),
+        (
+            "accuracy",
+            "accuracy by feedback",
+            percent["accuracy"],
+            f"right, of {said['told']} told" if score["told"] else "nobody told the truth in this time",
+        ),
+        ("estimate", "accuracy estimated", percent["estimate"], "by the model's own certainty; broken sensors fool it"),
+        ("open", "open findings", str(lasting), f"of {len(events)} in this time"),
+        (
+            "missing",
+            "missing records",
+            "not counted" if part else f"{gone:,}",
+            "only the whole of all rooms can tell" if part else admitted,
+        ),
+    ]
+
+
+def _share(count: float, whole: int) -> str:
+    return f"{count / whole:.1%} of readings" if whole else "of no readings"
+
+
+def _groups(
+    charts: Sequence[embedded.Chart], chunk: Mapping[str, Any], band: int
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Order the panels by group, each with a drawing of the whole time for readers without JavaScript."""
+    found: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
+    for chart in charts:
+        question, panel = chart.variants[chart.choice[band]]
+        fits = embedded.fitting(chart.kept, chart.whole)
+        rows = embedded.unpacked(chunk["rows"][question][fits.interval.name])
+        found[panel.group].append(
+            {"panel": panel, "drawing": embedded.drawing(panel, rows) if any(row["count"] for row in rows) else None}
+        )
+    return [(GROUPS[group], drawn) for group, drawn in found.items() if drawn]
+
+
+def _clock(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M")
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
