@@ -331,9 +331,13 @@ def _verdicts() -> Panel:
     what = "(datum.sensor ? datum.sensor + ': ' : '') + datum.rule + ' (' + datum.room + ')'"
     color = _colour("layer", health=SECOND, level=ACCENT, loss=FOURTH)
     y = {"field": "what", "type": "nominal", "title": None}
-    shape = {"field": "state", "type": "nominal", "title": None}
-    shapes = {"scale": {"domain": ["opened", "closed"], "range": ["triangle-right", "square"]}}
-    shapes["legend"] = {"symbolFillColor": MUTED, "symbolStrokeColor": MUTED}
+    shape: Json = {
+        "field": "state",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": ["opened", "closed"], "range": ["triangle-right", "square"]},
+        "legend": {"symbolFillColor": MUTED, "symbolStrokeColor": MUTED},
+    }
     return Panel(
         name="verdicts",
         title="Verdicts",
@@ -370,7 +374,7 @@ def _verdicts() -> Panel:
                     x={"field": "at", "type": "temporal", "title": None},
                     y=y,
                     color=color,
-                    shape=shape | shapes,
+                    shape=shape,
                 ),
             ],
         },
