@@ -66,14 +66,14 @@ def clock(rows: pd.DataFrame, memory: Memory, limits: Limits) -> Iterator[Signal
     yield Signal("clock", None, time, bad, -moved / 60, np.full(len(lag), limits.clock_seconds / 60), time)
 
 
-def stale(minutes: Minutes, last: float, memory: Memory, limits: Limits) -> list[tuple[float, float]]:
-    """Find the gaps in an even pace: pairs of the last reading before and the first after one, in seconds."""
-    gap = np.diff(minutes.time, prepend=last)
+def stale(time: Array, last: float, memory: Memory, limits: Limits) -> list[tuple[float, float]]:
+    """Find the gaps in an even pace of readings at times in order: pairs of the last before and the first after one."""
+    gap = np.diff(time, prepend=last)
     streak = _streak(gap <= limits.neighbours, memory.paced)
     before = np.concatenate(([memory.paced], streak[:-1]))
     memory.paced = int(streak[-1])
     found = np.flatnonzero((gap > limits.stale_seconds) & (before >= limits.steady))
-    return [(float(minutes.time[at] - gap[at]), float(minutes.time[at])) for at in found]
+    return [(float(time[at] - gap[at]), float(time[at])) for at in found]
 
 
 def ratio(minutes: Minutes, memory: Memory, limits: Limits) -> Signal:

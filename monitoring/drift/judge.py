@@ -111,17 +111,14 @@ def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdi
     new, late = minutes.of(rows[~refused], room.seen, by.zone)
     room.late += late
     seen = np.sort(time[fresh])
-    if len(seen):
-        room.seen = float(seen[-1])
     if not len(seen):
         return []
-    tail = _minutes(room.tail, by.zone)
-    gaps = (
-        health.stale(new, float(tail.time[-1]) if len(tail) else health.NEVER, room.memory, limits) if len(new) else []
-    )
-    verdicts += _gaps(room, name, gaps, limits)
+    verdicts += _gaps(room, name, health.stale(seen, room.seen, room.memory, limits), limits)
+    room.seen = float(seen[-1])
     if len(new):
         signals.append(health.ratio(new, room.memory, limits))
+    verdicts += _follow(room, name, signals, seen, limits)  # a day with any of these is not learned from
+    signals = []
     for part in _parts(room, name, new, by):
         reference = by.of(name, room)
         if reference is None:
@@ -181,9 +178,14 @@ def _gaps(room: Room, name: str, gaps: list[tuple[float, float]], limits: Limits
 
 
 def _silent(room: Room, name: str, now: float, limits: Limits) -> list[Verdict]:
-    """Notice that nothing comes any more; how that ends is seen with the next reading."""
-    last = room.tail[-1][0] if room.tail else now
-    if now - last <= limits.stale_seconds or room.memory.paced < limits.steady or "stale:" in room.open:
+    """Notice that nothing comes any more, of readings that were sent as they were taken."""
+    last, lag = room.seen, room.memory.lag
+    live = (
+        min(room.memory.paced, room.memory.in_step) >= limits.steady
+        and lag is not None
+        and abs(lag) < limits.stale_seconds
+    )
+    if not live or now - last <= limits.stale_seconds or "stale:" in room.open:
         return []
     minutes_long = limits.stale_seconds / 60
     room.open["stale:"] = Open(last, last, minutes_long, minutes_long)

@@ -20,13 +20,17 @@ WINDOW = LEVEL_MINUTES * 60.0
 
 
 class Days(msgspec.Struct):
-    """The day under way, and of each sensor the days in a row above the reference: how many, since when, the smallest."""
+    """The day under way; of each sensor the days in a row that speak for a change: how many, since when, the smallest.
+
+    Before a ticket they are those above the reference; while it is open, those within it.
+    """
 
     day: int = -1
     begun: float = 0.0
     minutes: int = 0
     largest: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(NAMES))
     streak: list[int] = msgspec.field(default_factory=lambda: [0] * len(NAMES))
+    open: list[bool] = msgspec.field(default_factory=lambda: [False] * len(NAMES))
     since: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(NAMES))
     smallest: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(NAMES))
 
@@ -86,25 +90,25 @@ def tickets(
 
 
 def _end(state: Days, reference: Reference, limits: Limits, room: str, now: float) -> list[Verdict]:
+    """Count one more day above the reference, or within it; a ticket opens, and closes, after enough of them in a row."""
     verdicts = []
     for at, (name, bound) in enumerate(zip(NAMES, largest(reference), strict=True)):
         days = len(reference.sensors[name].day_maxima)
         if not days:
             continue
         needed = days_needed(days, limits.level_rarity)
-        was_open = state.streak[at] >= needed
-        if state.largest[at] > bound:
-            if not state.streak[at]:
-                state.since[at], state.smallest[at] = state.begun, state.largest[at]
-            state.streak[at] += 1
-            state.smallest[at] = min(state.smallest[at], state.largest[at])
+        above = state.largest[at] > bound
+        if state.open[at]:
+            state.streak[at] = 0 if above else state.streak[at] + 1
         else:
-            state.streak[at] = 0
-        is_open = state.streak[at] >= needed
-        if is_open != was_open:
-            what = OPENED if is_open else CLOSED
-            more = {"days": needed, "rarity": comb(needed + days, needed)}
-            verdicts.append(
-                say("level", room, name, what, at=now, since=state.since[at], value=state.smallest[at], limit=float(bound), **more)
-            )  # fmt: skip
+            if above and not state.streak[at]:
+                state.since[at], state.smallest[at] = state.begun, state.largest[at]
+            state.streak[at] = state.streak[at] + 1 if above else 0
+            state.smallest[at] = min(state.smallest[at], state.largest[at])
+        if state.streak[at] < needed:
+            continue
+        state.open[at], state.streak[at] = not state.open[at], 0
+        what = OPENED if state.open[at] else CLOSED
+        told = {"at": now, "since": state.since[at], "value": state.smallest[at], "limit": float(bound)}
+        verdicts.append(say("level", room, name, what, **told, days=needed, rarity=comb(needed + days, needed)))
     return verdicts

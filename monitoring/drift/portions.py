@@ -4,7 +4,7 @@ A record is taken once, when it can be seen, however late it was stored.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ def from_files(names: tuple[str, ...], cursor: Cursor) -> Records:
 def from_elasticsearch(client: Elasticsearch, prefix: str, cursor: Cursor, since: timedelta) -> Records:
     """Read what was stored of boots that wrote at most `since` ago."""
     index = ",".join(sorted({f"{prefix}{INDICES[dataset]}-*" for dataset in (PREDICTION, FEEDBACK, LOSS)}))
-    window = {"range": {"@timestamp": {"gte": f"now-{int(since.total_seconds())}s", "lte": f"now-{SETTLE_SECONDS}s"}}}
+    now = datetime.now(UTC)
+    settled = now - timedelta(seconds=SETTLE_SECONDS)
+    window = {"range": {"@timestamp": {"gte": (now - since).isoformat(), "lte": settled.isoformat()}}}
     newest = {"newest": {"max": {"field": "occupancy.sequence"}}}
     boots = {"boots": {"terms": {"field": "occupancy.boot", "size": BOOTS}, "aggs": newest}}
     answer = client.search(index=index, size=0, query=window, aggs=boots, ignore_unavailable=True)

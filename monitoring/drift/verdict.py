@@ -52,15 +52,15 @@ RULES = {
         Rule("stale", HEALTH, PERSON, "no reading for {value:.0f} minutes, after one a minute (limit {limit:.0f})",
              "look at the gateway, the network and the client that sends",
              "certain"),
-        Rule("level", LEVEL, TICKET, "{sensor} was {value:g} or more from its season on each of {days} days in a row (largest clean day {limit:g})",
+        Rule("level", LEVEL, TICKET, "{sensor} was {value:g} or more from its season on each of {days:.0f} days in a row (largest clean day {limit:g})",
              "ask whether season, heating or use of the room changed; if it stays so, train on newer days",
-             "if days are alike, chance does this once in {rarity:,} times"),
+             "if days are alike, chance does this once in {rarity:,.0f} times"),
         Rule("jump", LEVEL, TICKET, "{sensor} is {value:g} from its season over an hour (twice the largest clean hour allows {limit:g})",
              "compare with a second instrument, and look what happened in the room",
              "beyond twice the largest of the clean reference days"),
         Rule("loss", LOSS, RETRAIN, "{value:.0%} of the answers whose truth is known were wrong lately (accepted {limit:.0%})",
              "retrain with the recent readings; look at the open health verdicts first",
-             "an e-detector: a model within what is accepted sets it off less than once in {rarity:,} labelled hours"),
+             "an e-detector: a model within what is accepted sets it off less than once in {rarity:,.0f} labelled hours"),
     )
 }  # fmt: skip
 
