@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from inference.metrics import FIGURES
-from inference.openapi import document
+from inference.openapi.document import document
+from inference.openapi.schemas import REASONS
 from inference.options import OPTIONS
-from inference.schemas import REASONS
 from inference.settings import PREFIX, SHIPPED_MODEL
 from inference.settings import Settings as Inference
 from occupancy import record, settings

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     os.environ.update({f"{PREFIX}{name.upper()}": str(value) for name, value in msgspec.structs.asdict(chosen).items()})
     # one reading is no work for several threads; waking them costs 90 times it
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.argv = ["gunicorn", "--config", str(Path(__file__).parent / "gunicorn.conf.py")]
+    sys.argv = ["gunicorn", "--config", str(Path(__file__).parent / "server" / "gunicorn.conf.py")]
     run()
     return 0
 

@@ -10,12 +10,13 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.routing import RequestRedirect
 
-from inference import feedback, openapi, predict, problems
+from inference import feedback, predict, problems
 from inference.feedback import Feedback
 from inference.identity import identify
 from inference.limiter import Limiter
 from inference.metrics import Metrics
 from inference.model_card import describe
+from inference.openapi.document import document
 from inference.predict import Predict
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
@@ -84,7 +85,7 @@ def create_app(settings: Settings, proven: Proven | UnusableModel, boot: Boot, l
 
     @app.get("/openapi.json")
     def api() -> Response:
-        return _json(openapi.document(settings))
+        return _json(document(settings))
 
     return app
 

@@ -22,13 +22,19 @@ OURS = MAY_IMPORT.keys() | PROGRAMS
 # what serving must not load: the image does without, and a worker starts in half the time
 NOT_IN_SERVING = {"elasticsearch", "jinja2", "pandas", "scipy", "sklearn", "tqdm", "vl_convert", "yaml"}
 
-ENTRY_POINTS = ("*/__main__.py", "*/wsgi.py", "inference/gunicorn.conf.py", "inference/demo.py", "benchmark/*.py")
+ENTRY_POINTS = (
+    "*/__main__.py",
+    "*/wsgi.py",
+    "inference/server/gunicorn.conf.py",
+    "inference/demo.py",
+    "benchmark/*.py",
+)
 
 # modules without a test file of their own name, and why: the file that tests them, or a reason to have none
 TESTED_ELSEWHERE = {
-    "inference/__main__.py": "tests/inference/test_server.py",  # these three make one running server
-    "inference/gunicorn.conf.py": "tests/inference/test_server.py",
-    "inference/wsgi.py": "tests/inference/test_server.py",
+    "inference/__main__.py": "tests/inference/server/test_server.py",  # these three make one running server
+    "inference/server/gunicorn.conf.py": "tests/inference/server/test_server.py",
+    "inference/server/wsgi.py": "tests/inference/server/test_server.py",
     "inference/body.py": "tests/inference/test_app.py",  # what HTTP does to a body and to an error shows in answers
     "inference/problems.py": "tests/inference/test_app.py",
     "inference/bearer.py": "tests/inference/test_feedback.py",
@@ -110,7 +116,7 @@ def test_serving_loads_nothing_that_it_does_without() -> None:
     reached = serving()
     for source in reached:
         assert not {top(name) for name in imports(source.tree, in_functions=False)} & NOT_IN_SERVING, source.path
-    assert {"inference.wsgi", "occupancy.model", "occupancy.reading"} <= {source.module for source in reached}
+    assert {"inference.server.wsgi", "occupancy.model", "occupancy.reading"} <= {source.module for source in reached}
     assert "occupancy.dataset" not in {source.module for source in reached}
 
 
@@ -130,7 +136,11 @@ def test_every_module_has_a_test_of_its_name() -> None:  # but those that hold n
     lacking = set()
     for source in sources(*MAY_IMPORT):
         inside = source.module.split(".")[1:]
-        if inside and source.tree.body[1:] and not list((ROOT / "tests" / source.package).rglob(f"test_{inside[-1].strip('_')}.py")):
+        if (
+            inside
+            and source.tree.body[1:]
+            and not list((ROOT / "tests" / source.package).rglob(f"test_{inside[-1].strip('_')}.py"))
+        ):
             lacking.add(source.path)
     assert lacking <= TESTED_ELSEWHERE.keys() | NOT_TESTED.keys()
 

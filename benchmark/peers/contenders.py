@@ -64,7 +64,7 @@ def contenders(ports: Iterator[int], model: str, folder: Path) -> list[Contender
 
 
 def _empty_flask(port: int) -> Contender:
-    gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "inference" / "gunicorn.conf.py")]
+    gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "inference" / "server" / "gunicorn.conf.py")]
     return Contender(
         UNIT,
         f"{UNIT}, gunicorn's gthread worker with the service's settings",

@@ -23,9 +23,9 @@ from werkzeug.test import TestResponse
 
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
+from inference.server.wsgi import boot_of
 from inference.settings import SHIPPED_MODEL, Settings
 from inference.trees import prove
-from inference.wsgi import boot_of
 from occupancy import model as model_file
 from occupancy import record, simulate
 from occupancy.mapping import LABEL

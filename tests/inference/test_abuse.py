@@ -25,13 +25,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from inference.openapi import OF_THE_SERVER
+from inference.openapi.document import OF_THE_SERVER
 from occupancy.model import Model
 from occupancy.reading import Reading, values
 from tests.inference import abuse
 from tests.inference.abuse import KNOWN, Abuse
 from tests.inference.conftest import DIRECT, GOOD, Process, running, until
-from tests.inference.test_worker import workers
+from tests.inference.server.test_worker import workers
 
 SEED = 20150204
 CLIENTS = 4

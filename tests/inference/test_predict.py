@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
+from inference.server.wsgi import boot_of
 from inference.settings import SHIPPED_MODEL, Settings
 from inference.trees import prove
-from inference.wsgi import boot_of
 from occupancy import record
 from occupancy.model import Model, load
 from occupancy.reading import NAMES, parse, values

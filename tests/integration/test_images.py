@@ -1,6 +1,7 @@
-"""Builds both images as `make images` does, from a copy of the tree with data of its own, and runs them in Docker."""
+"""Builds the images as `make images` does, from a copy of the tree with data of its own, and runs them in Docker."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -13,12 +14,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from occupancy import __version__, model
+from monitoring.__main__ import COMMANDS
+from occupancy import __version__, model, record
 from occupancy.simulate import simulate, write
+from tests.monitoring.conftest import Store, elasticsearch  # noqa: F401 -- a fixture
 
 ROOT = Path(__file__).parents[2]
 REVISION = "0123456789ab"
-LARGEST_ADDITION = 220e6  # bytes
+LARGEST_ADDITION = {"inference": 220e6, "monitoring": 240e6}  # bytes
 IS_ROOT = os.getuid() == 0
 PERSON = 1000 if IS_ROOT else os.getuid()  # only root can give a file to someone else
 STRANGER = 1234 if IS_ROOT else os.getuid()
@@ -71,14 +74,14 @@ def files(simulated: Path, request: pytest.FixtureRequest) -> Callable[[str], li
 
 @pytest.fixture(scope="session")
 def build(files: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
-    """Build both images with `simulated`, `real` or `no` data in data/original; gives their tag."""
+    """Build all images with `simulated`, `real` or `no` data in data/original; gives their tag."""
     built: list[str] = []
 
     def make(kind: str) -> str:
         tag = f"test-{kind}-{os.getpid()}"
         if tag not in built:
             context = tmp_path_factory.mktemp("context")
-            for folder in ("occupancy", "training", "inference", "requirements"):
+            for folder in ("occupancy", "training", "inference", "monitoring", "requirements"):
                 shutil.copytree(ROOT / folder, context / folder)
             for name in ("Makefile", "Dockerfile.training", "Dockerfile.inference", ".dockerignore"):
                 shutil.copy(ROOT / name, context)
@@ -99,7 +102,9 @@ def build(files: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathF
 
     yield make
     for tag in built:
-        docker("image", "rm", "--force", f"occupancy_training:{tag}", f"occupancy_inference:{tag}")
+        docker(
+            "image", "rm", "--force", *(f"occupancy_{image}:{tag}" for image in ("training", "inference", "monitoring"))
+        )
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +115,17 @@ def inference(build: Build) -> str:
 @pytest.fixture(scope="session")
 def training(build: Build) -> str:
     return f"occupancy_training:{build('simulated')}"
+
+
+@pytest.fixture(scope="session")
+def monitoring(build: Build) -> str:
+    return f"occupancy_monitoring:{build('simulated')}"
+
+
+@pytest.fixture(params=["inference", "monitoring"])
+def runtime(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Name an image that only runs what was built, and its program."""
+    return request.getfixturevalue(request.param), request.param
 
 
 @contextmanager
@@ -139,6 +155,54 @@ def stop(container: str) -> int:
     return int(look("{{.State.ExitCode}}", container))
 
 
+# --- both images that only run
+
+
+def test_image_is_small(runtime: tuple[str, str]) -> None:
+    image, program = runtime
+    history = docker(
+        "history", "--human=false", "--no-trunc", "--format", "{{.Size}} {{.CreatedBy}}", image, check=True
+    )
+    ours = [line for line in history.stdout.splitlines() if "/opt/venv /opt/venv" in line or "/src /src" in line]
+    assert len(ours) == 2, history.stdout
+    assert sum(int(line.split()[0]) for line in ours) <= LARGEST_ADDITION[program]
+
+
+UNNEEDED = {
+    "inference": ("pandas", "sklearn", "vl_convert", "pip", "training", "monitoring"),
+    "monitoring": ("xgboost", "scipy", "sklearn", "flask", "pip", "training", "inference.score"),
+}
+
+
+def test_image_holds_nothing_it_does_not_need(runtime: tuple[str, str]) -> None:
+    image, program = runtime
+    script = f"""
+import importlib.util, pathlib
+def there(name):
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return False
+print([name for name in {UNNEEDED[program]} if there(name)])
+print([str(path) for path in pathlib.Path("/opt/venv").rglob("tests")])
+print(pathlib.Path("/root/.cache/pip").exists())
+"""
+    found = docker(
+        "run", "--rm", "--user", "0", "--entrypoint", "python", image, "-c", script, check=True
+    ).stdout.splitlines()
+    assert found == ["[]", "[]", "False"]
+
+
+def test_image_is_compiled(runtime: tuple[str, str]) -> None:
+    image, program = runtime
+    modules = ["inference.wsgi"] if program == "inference" else [*COMMANDS.values()]
+    script = (
+        f"import {', '.join(modules)}, sys; print([m.__name__ for m in list(sys.modules.values()) if getattr(m, '__cached__', 0)"
+        " and m.__file__.startswith(('/src', '/opt')) and not __import__('os').path.exists(m.__cached__)])"
+    )
+    assert docker("run", "--rm", "--entrypoint", "python", image, "-c", script, check=True).stdout.strip() == "[]"
+
+
 # --- the inference image
 
 
@@ -165,34 +229,6 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=5).status_code == 200
     except requests.ConnectionError:
         return False
-
-
-def test_inference_image_is_small(inference: str) -> None:
-    history = docker(
-        "history", "--human=false", "--no-trunc", "--format", "{{.Size}} {{.CreatedBy}}", inference, check=True
-    )
-    ours = [line for line in history.stdout.splitlines() if "/opt/venv /opt/venv" in line or "/src /src" in line]
-    assert len(ours) == 2, history.stdout
-    assert sum(int(line.split()[0]) for line in ours) <= LARGEST_ADDITION
-
-
-def test_inference_image_holds_nothing_it_does_not_need(inference: str) -> None:
-    script = """
-import importlib.util, pathlib
-print([name for name in ("pandas", "sklearn", "vl_convert", "pip", "training") if importlib.util.find_spec(name)])
-print([str(path) for path in pathlib.Path("/opt/venv").rglob("tests")])
-print(pathlib.Path("/root/.cache/pip").exists())
-"""
-    found = docker(
-        "run", "--rm", "--user", "0", "--entrypoint", "python", inference, "-c", script, check=True
-    ).stdout.splitlines()
-    assert found == ["[]", "[]", "False"]
-
-
-def test_inference_image_is_compiled(inference: str) -> None:
-    script = "import inference.wsgi, sys; print([m.__name__ for m in list(sys.modules.values()) if getattr(m, '__cached__', 0)"
-    script += " and m.__file__.startswith(('/src', '/opt')) and not __import__('os').path.exists(m.__cached__)])"
-    assert docker("run", "--rm", "--entrypoint", "python", inference, "-c", script, check=True).stdout.strip() == "[]"
 
 
 def test_serves_the_shipped_model_read_only_and_not_as_root(inference: str) -> None:
@@ -259,13 +295,77 @@ def test_stop_answers_what_has_begun_and_ends_with_0(inference: str, trained: Pa
         assert given == [200]
 
 
-def test_labels(inference: str, training: str) -> None:
-    for image, title in ((inference, "occupancy_inference"), (training, "occupancy_training")):
+def test_labels(inference: str, training: str, monitoring: str) -> None:
+    titles = {inference: "occupancy_inference", training: "occupancy_training", monitoring: "occupancy_monitoring"}
+    for image, title in titles.items():
         labels = {
             name: look(f'{{{{index .Config.Labels "org.opencontainers.image.{name}"}}}}', image)
             for name in ("title", "licenses", "version", "revision")
         }
         assert labels == {"title": title, "licenses": "Apache-2.0", "version": __version__, "revision": REVISION}
+
+
+# --- the monitoring image
+
+HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of three records, which everyone may read, in a folder that everyone may write to."""
+    folder = tmp_path_factory.mktemp("records")
+    folder.chmod(0o777)
+    boot = record.Boot("occupancy-inference", __version__, "0" * 12, simulated=True)
+    request = record.Request("1", "", "", time.monotonic_ns())
+    about = {"room": "4.12", "reason": "out_of_range", "field": "CO2", "detail": "CO2 is -1"}
+    (folder / "records.jsonl").write_bytes(
+        b"".join(record.line(record.refusal(boot, request, **about)) for _ in range(3))  # type: ignore[arg-type]
+    )
+    (folder / "records.jsonl").chmod(0o644)
+    return folder
+
+
+def test_every_command_of_monitoring_is_there(monitoring: str) -> None:
+    script = "import sys; from monitoring.__main__ import main, COMMANDS\nfor name in COMMANDS:\n    try: main([name, '--help'], {})\n    except SystemExit as end: print(name, end.code)"
+    said = docker("run", "--rm", *HARDENED, "--entrypoint", "python", monitoring, "-c", script, check=True).stdout
+    assert all(f"\n{name} 0\n" in said for name in COMMANDS), said
+    assert "setup     index templates" in docker("run", "--rm", *HARDENED, monitoring, check=True).stdout
+    assert docker("run", "--rm", monitoring, "lode").returncode == 2
+
+
+@pytest.mark.parametrize("user", ["10001:10001", "4321:0"])
+def test_loads_a_mounted_file_once_into_the_real_elasticsearch(
+    user: str,
+    monitoring: str,
+    records: Path,
+    elasticsearch: Store,  # noqa: F811
+) -> None:
+    reach = ["--network", "host", *(f"--env={name}={value}" for name, value in elasticsearch.environ.items())]
+    as_user = ["run", "--rm", "--user", user, *HARDENED, *reach, "--volume", f"{records}:/records"]
+    docker(*as_user, monitoring, "setup", check=True)
+    state = f"/records/{user.partition(':')[0]}"
+    for _ in range(2):
+        docker(*as_user, monitoring, "load", "--state", state, "/records/records.jsonl", check=True)
+    elasticsearch.client.indices.refresh(index=f"{elasticsearch.prefix}*")
+    assert elasticsearch.client.count(index=f"{elasticsearch.prefix}*")["count"] == 3
+
+
+def test_its_own_folder_can_be_written_as_a_volume(monitoring: str) -> None:
+    volume = f"test-{os.getpid()}"
+    try:
+        script = "import os; open('out/test', 'w'); print(os.getuid())"
+        mounted = ["--volume", f"{volume}:/src/out", "--entrypoint", "python"]
+        assert docker("run", "--rm", *HARDENED, *mounted, monitoring, "-c", script, check=True).stdout == "10001\n"
+    finally:
+        docker("volume", "rm", volume)
+
+
+def test_the_shipped_reference_is_the_default_of_what_judges(monitoring: str, records: Path) -> None:
+    mounted = ["--volume", f"{records}:/records:ro"]
+    judged = docker("run", "--rm", *HARDENED, *mounted, monitoring, "drift", "/records/records.jsonl")
+    assert judged.returncode in {0, 1}, judged.stderr
+    there = docker("run", "--rm", "--entrypoint", "cat", monitoring, "/src/inference/model/reference.json", check=True)
+    assert json.loads(there.stdout) == json.loads((ROOT / "inference" / "model" / "reference.json").read_text())
 
 
 # --- the training image

@@ -20,7 +20,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 # the same service, more hurried, so that the tests need not wait
 HURRIED = """
 import runpy, sys
-import inference.worker as worker
+import inference.server.worker as worker
 worker.REQUEST_SECONDS, worker.IDLE_SECONDS = 1.5, 1.0
 sys.argv = ["inference"]
 runpy.run_module("inference", run_name="__main__", alter_sys=True)

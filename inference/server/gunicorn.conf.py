@@ -15,9 +15,9 @@ STALLED_SECONDS = 5
 _settings = from_environment(os.environ)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
-wsgi_app = "inference.wsgi:create()"
+wsgi_app = "inference.server.wsgi:create()"
 workers = 1
-worker_class = "inference.worker.Worker" if hasattr(select, "epoll") else "gthread"  # macOS, to develop on
+worker_class = "inference.server.worker.Worker" if hasattr(select, "epoll") else "gthread"  # macOS, to develop on
 threads = _settings.server_threads  # at most: one is started when none is free
 worker_connections = threads + 4000  # those beyond the threads wait for their next request
 keepalive = 75  # seconds; longer than what proxies keep idle connections, so that they close first

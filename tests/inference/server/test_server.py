@@ -251,7 +251,7 @@ def test_gunicorn_is_set_up_for_what_the_settings_ask(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    conf = runpy.run_path("inference/gunicorn.conf.py")
+    conf = runpy.run_path("inference/server/gunicorn.conf.py")
     assert conf["bind"] == "[::1]:8080"
     assert conf["worker_connections"] > conf["threads"] > 256 + 4096  # else no connection is kept alive
     assert "accesslog" not in conf

@@ -3,10 +3,10 @@
 from typing import Any, TypeAlias
 
 from inference import feedback, predict, problems
-from inference.examples import EXAMPLES
+from inference.openapi.examples import EXAMPLES
+from inference.openapi.schemas import TEXT, ref, schemas
 from inference.options import OPTIONS
 from inference.problems import KINDS
-from inference.schemas import TEXT, ref, schemas
 from inference.settings import Settings
 from occupancy import __version__
 

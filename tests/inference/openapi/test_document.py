@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inference import predict
-from inference.openapi import document
+from inference.openapi.document import document
 from inference.options import OPTIONS, Options
 from inference.settings import Settings
 from tests.inference.conftest import ROOT, Served, environment, running

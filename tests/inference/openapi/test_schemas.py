@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from inference import age
+from inference.openapi.schemas import FLAGS, REASONS, schemas
 from inference.problems import KINDS
-from inference.schemas import FLAGS, REASONS, schemas
 from inference.settings import Settings
 from occupancy.reading import FEATURES, Batch, Feature, Reading, parse
 from tests.inference.conftest import GOOD, ROOT
@@ -16,7 +16,7 @@ SCHEMAS = schemas(Settings())
 
 def second_arguments(called: str) -> Iterator[str]:
     """Find the words that calls give as their second argument, in the service and in the contract it shares."""
-    for file in (ROOT / "occupancy" / "reading.py", *(ROOT / "inference").glob("*.py")):
+    for file in (ROOT / "occupancy" / "reading.py", *(ROOT / "inference").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == called:
                 for part in ast.walk(node.args[1]):

@@ -7,9 +7,9 @@ import pytest
 
 from inference import body, problems
 from inference.body import Stalled
-from inference.examples import EXAMPLES, WORK, Example
 from inference.limiter import Limiter
-from inference.openapi import document
+from inference.openapi.document import document
+from inference.openapi.examples import EXAMPLES, WORK, Example
 from inference.problems import Problem
 from inference.settings import Settings
 from occupancy import model as model_file

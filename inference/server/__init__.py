@@ -1,0 +1,1 @@
+"""What runs the application: gunicorn's settings, our worker, and what it loads."""
