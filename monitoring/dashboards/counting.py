@@ -50,13 +50,15 @@ def rows(
     if where:
         chosen &= holds(frame, where)
     taken = np.flatnonzero(chosen)
-    place = np.zeros(len(taken), np.int64)
+    place, shown = np.zeros(len(taken), np.int64), np.zeros(1, np.int64)
     columns: list[list[Json]] = []
     for level in levels:
         found = _BY_KIND[level.kind](frame.iloc[taken], level, place)
-        taken, columns = taken[found.rows], [*columns, found.columns]
-        place = place[found.rows] * len(found.columns) + found.place
-    shown = _shown(place, levels, [len(each) for each in columns])
+        taken, columns, size = taken[found.rows], [*columns, found.columns], len(found.columns)
+        place = place[found.rows] * size + found.place
+        # times and filters are there though they be empty, values and terms are not
+        whole = level.kind in ("date_histogram", "filters")
+        shown = (shown[:, None] * size + np.arange(size)).ravel() if whole else np.unique(place)
     values = _measured(frame.iloc[taken], np.searchsorted(shown, place), len(shown), metrics)
     outer = np.unravel_index(shown, [max(len(each), 1) for each in columns])
     keys = [[found[at] for at in each.tolist()] for found, each in zip(columns, outer, strict=True)]
@@ -67,17 +69,6 @@ def rows(
             whole |= part
         written.append(whole)
     return written
-
-
-def _shown(place: Array, levels: Sequence[Level], sizes: Sequence[int]) -> Array:
-    """Find the buckets that there are: those with a record, and at the end of a chain empty times and filters, too."""
-    filled, full = 1, 0
-    for level, size in zip(reversed(levels), reversed(sizes), strict=True):
-        if level.kind not in ("date_histogram", "filters"):
-            break
-        filled, full = filled * size, full + 1
-    outer = np.unique(place // filled) if full < len(levels) else np.zeros(1, np.int64)
-    return (outer[:, None] * filled + np.arange(filled)).ravel()
 
 
 def _measured(frame: pd.DataFrame, place: Array, size: int, metrics: Json) -> dict[str, list[Any]]:
@@ -103,11 +94,12 @@ def _filled(found: pd.Series, size: int, empty: int | None) -> list[Any]:
 
 def time(level: Level, key: int, text: str) -> Json:
     """Write the columns of a bucket of time: where it begins and ends, and its text where a format is asked for."""
-    keys = {level.name: key, "end": key + _step(level)}
+    keys = {level.name: key, "end": key + step(level)}
     return keys | {f"{level.name}_as_string": text} if "format" in level.options else keys
 
 
-def _step(level: Level) -> int:
+def step(level: Level) -> int:
+    """Give the length of a level's buckets of time, in milliseconds."""
     interval = level.options["fixed_interval"]
     return int(interval[:-1]) * UNITS[interval[-1]]
 
@@ -119,14 +111,14 @@ def _column(frame: pd.DataFrame, level: Level) -> pd.Series:
 
 def _by_time(frame: pd.DataFrame, level: Level, _: Array) -> Buckets:
     bounds, zone = level.options["extended_bounds"], ZoneInfo(level.options.get("time_zone", "UTC"))
-    step = _step(level)
+    length = step(level)
     # the zone's offset moves all buckets by the same, for clocks are put forward and back by whole half hours
     offset = datetime.fromtimestamp(bounds["min"] / 1000, zone).utcoffset()
-    shift = int(offset.total_seconds() * 1000) % step if offset else 0
-    first, last = ((bounds[end] + shift) // step for end in ("min", "max"))
-    keys = np.arange(first, last + 1) * step - shift
+    shift = int(offset.total_seconds() * 1000) % length if offset else 0
+    first, last = ((bounds[end] + shift) // length for end in ("min", "max"))
+    keys = np.arange(first, last + 1) * length - shift
     texts = pd.to_datetime(keys, unit="ms", utc=True).tz_convert(zone).strftime("%H:%M")
-    place = (numbers(_column(frame, level)).astype(np.int64) + shift) // step - first
+    place = (numbers(_column(frame, level)).astype(np.int64) + shift) // length - first
     return Buckets(
         np.arange(len(frame)), place, [time(level, *each) for each in zip(keys.tolist(), texts, strict=True)]
     )

@@ -16,10 +16,16 @@ from monitoring.dashboards.counting import Level
 from monitoring.dashboards.panels import Json, Panel
 from monitoring.records import Records
 from monitoring.store.client import explained
+from occupancy.errors import InputError
 from occupancy.record import FEEDBACK, INDICES, LOSS, PREDICTION, VERDICT
 
+MOST_BUCKETS = 65_000  # of one answer; Elasticsearch's search.max_buckets is 65,536
 BUCKETS = ("date_histogram", "histogram", "terms", "filters")
 PREDICTED, ID, TRUTH = "occupancy.feedback.prediction", "event.id", "occupancy.feedback.occupied"
+
+
+class TooManyBuckets(InputError):
+    """A time range has more intervals than Elasticsearch counts at once."""
 
 
 class Stored(NamedTuple):
@@ -33,11 +39,13 @@ def rows(panel: Panel, source: pd.DataFrame | Stored, since: datetime, until: da
     """Ask a panel's question: records from `since` on and before `until`, both with their offset, in buckets of `interval`.
 
     A frame is what `frame` gives; an interval is a number with s, m, h or d. Rows are in the order of their buckets; what
-    an empty bucket has no value for is None. Raises InputError where Elasticsearch can't answer.
+    an empty bucket has no value for is None. Raises TooManyBuckets, and InputError where Elasticsearch can't answer.
     """
     low, high = milliseconds(since), milliseconds(until)
     aggregations = filled(panel.query["aggs"], {"fixed_interval": interval}, {"min": low, "max": high - 1})
     levels, metrics = chain(aggregations)
+    if _least(levels, high - low) > MOST_BUCKETS:
+        raise TooManyBuckets(f"from {since} to {until} there are too many intervals of {interval}; take a longer one")
     if isinstance(source, pd.DataFrame):
         where = panel.query.get("query")
         return counting.rows(
@@ -48,6 +56,17 @@ def rows(panel: Panel, source: pd.DataFrame | Stored, since: datetime, until: da
     with explained(source.client):
         answer = source.client.search(index=index(panel, source.prefix), query=query, aggs=aggregations, size=0)
     return flat(levels, metrics, answer.get("aggregations"))
+
+
+def _least(levels: Sequence[Level], span: int) -> float:
+    """Count the buckets that an answer has at least."""
+    inner = 1.0
+    for level in reversed(levels):
+        if level.kind == "filters":
+            inner = 1 + inner * len(level.options["filters"])
+        elif level.kind == "date_histogram":
+            inner = 1 + inner * span / counting.step(level)
+    return inner
 
 
 def frame(panel: Panel, records: Records) -> pd.DataFrame:
