@@ -32,6 +32,9 @@ demo: $(VENV)/runtime ## the whole way on this machine: data, training, service,
 	@echo "then try  make serve               the shipped model, and a page to try it with: http://127.0.0.1:8080"
 	@echo "          make train               a model of your own settings: README.md and docs/training.md"
 
+monitoring: $(VENV)/runtime ## the monitoring demonstration on this machine, without any service but ours; ends with the report's path
+	@$(IN)/python -m monitoring.demo
+
 data: $(VENV)/runtime ## download, verify and unpack the real data into data/original
 	$(IN)/python -m data.fetch
 
@@ -57,14 +60,16 @@ types: $(VENV)/dev
 test: $(VENV)/dev ## the tests; those that need Docker or the real data skip where it is missing
 	$(IN)/python -m pytest $(PYTEST)
 
-soak: $(VENV)/dev ## the service under 50,000 bad requests, full disks and overload, which `make test` has in short
+soak: $(VENV)/dev ## long what `make test` has in short: 50,000 bad requests, full disks, overload; Elasticsearch away for ten minutes
 	$(IN)/python -m pytest tests/inference/test_abuse.py --soak=50000 $(PYTEST)
+	$(IN)/python -m pytest tests/monitoring/store/test_faults.py --outage=600 $(PYTEST)
 
 docs: $(VENV)/dev ## write docs/reference.md from the tables in the code
 	$(IN)/python -m docs.reference
 
 # programs whose pins fight ours have environments of their own
-$(VENV)-mlflow/ready $(VENV)-fastapi/ready $(VENV)-mlserver/ready $(VENV)-schemathesis/ready: $(VENV)-%/ready: requirements/%.txt
+OTHERS := mlflow fastapi mlserver schemathesis evidently nannyml river
+$(OTHERS:%=$(VENV)-%/ready): $(VENV)-%/ready: requirements/%.txt
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@touch $@
@@ -73,20 +78,23 @@ mlflow: $(VENV)-mlflow/ready ## the environment in which training tells MLflow o
 
 peers: $(VENV)-fastapi/ready $(VENV)-mlserver/ready ## the environments of FastAPI and MLServer, for `python -m benchmark serving`
 
+drift-peers: $(VENV)-evidently/ready $(VENV)-nannyml/ready $(VENV)-river/ready ## those of Evidently, NannyML and river, for `python -m benchmark drift`
+
 schemathesis: $(VENV)-schemathesis/ready ## the environment in which a test holds the service to its /openapi.json
 
 lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 	./requirements/lock
 
-.PHONY: help demo data train serve model check lint types test soak docs mlflow peers schemathesis lock
+.PHONY: help demo monitoring data train serve model check lint types test soak docs mlflow peers drift-peers schemathesis lock
 
 # --- container images
 IMAGE_TAG ?= latest
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' occupancy/__init__.py)
 CREATED = $(shell git log -1 --format=%cI 2>/dev/null)
-images: ## build occupancy_training:latest and occupancy_inference:latest
-	for image in training inference; do \
-	  DOCKER_BUILDKIT=1 docker build -f Dockerfile.$$image -t occupancy_$$image:$(IMAGE_TAG) --build-arg VERSION=$(VERSION) \
+images: ## build occupancy_training, occupancy_inference and occupancy_monitoring, all :latest
+	for image in $(IMAGES); do \
+	  file=Dockerfile.$$image; [[ -e $$file ]] || file=$$image/Dockerfile; \
+	  DOCKER_BUILDKIT=1 docker build -f $$file -t occupancy_$$image:$(IMAGE_TAG) --build-arg VERSION=$(VERSION) \
 	    --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) --build-arg SOURCE=$(SOURCE) . || exit; \
 	done
 
