@@ -1,6 +1,7 @@
 """The files that FILE names, as they come and go: new ones, renamed, compressed, deleted."""
 
 import glob
+import itertools
 import logging
 import os
 import re
@@ -78,7 +79,7 @@ class Files:
         found = self._found()
         for key, tail in list(self._tails.items()):
             if key in found:
-                tail.seen(found[key][0], found[key][1].st_size)
+                tail.seen(*found[key])
             elif not tail.opened and tail.unread:
                 self._give_up(tail, "before it could be read")
             elif not tail.opened:
@@ -119,22 +120,22 @@ class Files:
         """Read on in the next file that has something; None where none has. Compressed files come last."""
         return next(self._passes)
 
+    def close(self) -> None:
+        """Let all files go."""
+        for tail in self._tails.values():
+            tail.close()
+
     def _endless(self) -> Iterator[tuple[Tail, list[Line]] | None]:
         while True:
             waiting = [tail for tail in self._tails.values() if tail.unread]
-            idle = True
-            for tail in [tail for tail in waiting if not tail.packed] or waiting:
+            for tail in [tail for tail in waiting if not tail.packed] or waiting[:1]:
                 for lines in self._turn(tail):
-                    idle = False
                     yield tail, lines
+                if not tail.packed and sum(each.opened for each in self._tails.values()) > MOST_OPEN:
+                    tail.close()
             for tail in [tail for tail in self._tails.values() if self._is_over(tail)]:
-                if lines := tail.finish():
-                    yield tail, lines
-                tail.close()
-                tail.ended = not self._follow or tail.packed
-                if tail.gone:
-                    self._forget(tail)
-            if idle:
+                yield tail, self._end(tail)
+            if not waiting:
                 yield None
 
     def _turn(self, tail: Tail) -> Iterator[list[Line]]:
@@ -142,16 +143,24 @@ class Files:
             if not tail.begun:
                 others = {each.serial: each.position() for each in self._tails.values() if each.begun}
                 tail.begin({**self._offsets.positions, **others})
-            for _ in range(TURN_BLOCKS):
+            for block in itertools.count():
                 yield tail.read()
-                if not tail.begun or not tail.unread:
+                if not (tail.begun and tail.unread) or (self._follow and block >= TURN_BLOCKS):
                     break
-        except OSError as error:
-            self._complain(tail, error)
-        except Damaged as error:
+            if self._is_over(tail):
+                yield self._end(tail)
+        except (OSError, Damaged) as error:
             tail.spoil()
-            self.damaged.add(tail.path)
             self._complain(tail, error)
+
+    def _end(self, tail: Tail) -> list[Line]:
+        lines = tail.finish()
+        tail.close()
+        tail.ended = not self._follow or tail.packed
+        self.damaged.discard(tail.path)
+        if tail.gone:
+            self._forget(tail)
+        return lines
 
     def _is_over(self, tail: Tail) -> bool:
         """Whether nothing more will be written to a file that is read to its end."""
@@ -174,6 +183,8 @@ class Files:
         why = (isinstance(error, OSError) and error.strerror) or str(error)
         if not self._follow and isinstance(error, OSError):
             raise NoSuchFile(f"{tail.path} can't be read: {why}") from None
+        if isinstance(error, Damaged):
+            self.damaged.add(tail.path)
         if (tail.path, why) not in self._complained:
             self._complained.add((tail.path, why))
             log.warning("%s can't be read: %s", tail.path, why)

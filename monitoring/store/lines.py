@@ -130,6 +130,8 @@ def _document(line: Line, prefix: str) -> Document:
     if line.too_long:
         raise NotARecord(f"a line of {line.end - line.offset} bytes; a record has at most {MAX_BYTES}")
     text = line.text.strip()
+    if text[:1] != b"{":
+        raise NotARecord("no JSON object")
     try:
         text.decode("utf-8")
         head = _read_head(text)

@@ -243,7 +243,9 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
             stack.callback(expose(counts, table.metrics_port))
         patience = float("inf") if table.follow else table.patience
         sender = Sender(client, table.elasticsearch_prefix, counts, stop.wait, patience)
-        files = Files(table.file, offsets, follow=table.follow, most_held=table.hold_mb * 1_000_000)
+        files = stack.enter_context(
+            closing(Files(table.file, offsets, follow=table.follow, most_held=table.hold_mb * 1_000_000))
+        )
         if not table.follow:
             files.check()
         pool = stack.enter_context(ThreadPoolExecutor(1, "send"))

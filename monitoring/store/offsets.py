@@ -70,6 +70,7 @@ class Offsets:
         try:
             saved = msgspec.json.decode(self._path.read_bytes(), type=Saved) if self._path.exists() else Saved()
         except (msgspec.DecodeError, OSError) as error:
+            self._lock.close()
             raise BadState(
                 f"{self._path} can't be read ({error}); delete it: everything is read again, and nothing is stored twice"
             ) from None

@@ -75,8 +75,8 @@ class Content:
         return self.read(length, 0), self.read(length, offset - length)
 
     def begins(self, head: bytes) -> bool:
-        """Whether a plain file still begins so."""
-        return os.pread(self._number, len(head), 0) == head
+        """Whether a plain file still begins so; of a compressed one: true."""
+        return self.packed or os.pread(self._number, len(head), 0) == head
 
     def close(self) -> None:
         """Close it."""
@@ -110,7 +110,7 @@ class Tail:
         self._mark, self._head, self._cut = mark, head, cut
         self._at, self._line, self._recent = mark
         self._rest, self._dropped = b"", 0  # a line that has begun; how many bytes of it are not held
-        self._assembler = Assembler()
+        self._assembler, self._replaced = Assembler(), False
 
     # --- the descriptor
 
@@ -131,10 +131,11 @@ class Tail:
         self.close()
         self._spoiled = self._known_size
 
-    def seen(self, path: str, size: int) -> None:
-        """Note where it is now."""
+    def seen(self, path: str, status: os.stat_result) -> None:
+        """Note where it is now, and whether it is truncated and as long as before."""
         self.moved |= path != self.path
-        self.path, self._known_size, self.gone = path, size, False
+        self.path, self._known_size, self.gone = path, status.st_size, False
+        self._replaced = self._content is not None and not self._content.begins(self._head)
 
     @property
     def opened(self) -> bool:
@@ -164,7 +165,7 @@ class Tail:
             return 0
         if self._content is not None and self._content.packed:
             return max(1, size - self._content.taken)
-        return size - self._at if size >= self._at else 1
+        return size - self._at if size > self._at else int(size < self._at or self._replaced)
 
     # --- where it was left
 
