@@ -64,10 +64,7 @@ def rows(
     keys = [[found[at] for at in each.tolist()] for found, each in zip(columns, outer, strict=True)]
     written = []
     for row in zip(*keys, *([{name: v} for v in each] for name, each in values.items()), strict=True):
-        whole: Json = {}
-        for part in row:
-            whole |= part
-        written.append(whole)
+        written.append({name: value for part in row for name, value in part.items()})
     return written
 
 

@@ -75,14 +75,14 @@ def install(url: str, table: Elasticsearch, compared: reference.Reference | None
     Gives what is there now, each as kind and title. Raises InputError: Unreachable, NotAllowed, Refused, BadConnection.
     """
     target = f"{url.rstrip('/')}/api/saved_objects/_import?overwrite=true"
-    tls = {"ssl_context": _trust(table.elasticsearch_ca_file)} if url.startswith("https:") else {}
+    tls = _trust(table.elasticsearch_ca_file) if url.startswith("https:") else None
     body = ndjson(objects(table.elasticsearch_prefix, compared))
-    with urllib3.PoolManager(**tls) as pool:
+    with urllib3.PoolManager(ssl_context=tls) as pool:
         try:
             answer = pool.request(
                 "POST",
                 target,
-                headers={"kbn-xsrf": "true", **_authorization(table)},
+                headers={"kbn-xsrf": "true"} | dict(_authorization(table)),
                 fields={"file": ("occupancy.ndjson", body, "application/ndjson")},
                 timeout=TIMEOUT,
                 retries=False,
@@ -259,7 +259,7 @@ def body(panel: Panel) -> Json:
     Feedback and losses have no room: on such a panel a filter for one would show nothing, so that none is put.
     """
     within = {"range": {panel.time: {"%timefilter%": True}}}
-    asked = {"must": [within], "filter": engine.conditions(panel)}
+    asked: Json = {"must": [within], "filter": engine.conditions(panel)}
     if not set(panel.datasets) - {PREDICTION, VERDICT}:
         marks = {clause: f"%dashboard_context-{clause}_clause%" for clause in ("must", "filter", "must_not")}
         asked = {clause: [mark, *asked.get(clause, [])] for clause, mark in marks.items()}
@@ -272,7 +272,7 @@ def body(panel: Panel) -> Json:
 def flattening(levels: Sequence[Level], metrics: Json) -> list[Json]:
     """Write the transforms that make the answer's nested buckets the flat rows that `engine.flat` makes."""
     (first, *inner), bucket = levels, "datum"
-    steps = [{"calculate": "datum.key", "as": first.name}]
+    steps: list[Json] = [{"calculate": "datum.key", "as": first.name}]
     if first.kind == "date_histogram":
         ends = [("min", "first_key"), ("max", "last_key"), ("count", "buckets")]
         steps.append({"joinaggregate": [{"op": op, "field": "key", "as": name} for op, name in ends]})

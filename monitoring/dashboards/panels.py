@@ -504,7 +504,12 @@ def _models() -> Panel:
 def _missing() -> Panel:
     number = "occupancy.sequence"
     text = "format(datum.missing, ',') + ' of ' + format(datum.last - datum.first + 1, ',')"
-    y = {"field": "boot", "type": "nominal", "title": None, "sort": "-x"}
+    y = {
+        "field": "boot",
+        "type": "nominal",
+        "title": None,
+        "sort": {"field": "missing", "op": "max", "order": "descending"},
+    }
     return Panel(
         name="missing",
         title="Missing records",

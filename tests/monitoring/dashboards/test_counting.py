@@ -9,7 +9,9 @@ from monitoring.dashboards import counting
 from monitoring.dashboards.counting import Level
 
 TEN = int(datetime(2026, 3, 28, 10, tzinfo=UTC).timestamp() * 1000)
-TIMES = pd.to_datetime([TEN + 59_999.9, None, TEN + 60_000, TEN + 240_000], unit="ms", utc=True).as_unit("us")
+TIMES = pd.to_datetime(np.array([TEN + 59_999.9, np.nan, TEN + 60_000, TEN + 240_000]), unit="ms", utc=True).as_unit(
+    "us"
+)
 FRAME = pd.DataFrame(
     {
         "at": TIMES,

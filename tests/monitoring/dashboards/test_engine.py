@@ -13,6 +13,7 @@ from monitoring.dashboards.engine import Stored, TooManyBuckets
 from monitoring.dashboards.panels import Panel, panels
 from monitoring.store.client import Refused
 from occupancy.reference import Reference
+from tests.monitoring.conftest import Store
 from tests.monitoring.dashboards.conftest import SINCE, UNTIL
 
 Json = dict[str, Any]
@@ -36,13 +37,14 @@ def chains() -> list[Panel]:
         "least": {"min": {"field": "occupancy.reading.CO2"}},
         "some": {"value_count": {"field": "occupancy.probability"}},
     }
-    queries = {
+    queries: dict[str, Json] = {
         "few": {"aggs": {"time": time | {"aggs": {"few": few | {"aggs": {"kinds": kinds | {"aggs": least}}}}}}},
         "flags": {"aggs": {"flags": flags | {"aggs": {"time": time}}}},
         "kinds": {"aggs": {"kinds": kinds | {"aggs": {"time": time | {"aggs": {"few": few}}}}}},
         "both": {"aggs": {"kinds": kinds | {"aggs": {"time": time | {"aggs": least}}}}},
     }  # fmt: skip
-    return [replace(ANSWERS, name=name, query=query) for name, query in queries.items()]
+    dated: Json = {"query": {"exists": {"field": "occupancy.room"}}}
+    return [replace(ANSWERS, name=name, query=query | dated) for name, query in queries.items()]
 
 
 def same(one: Json, other: Json, tolerance: float) -> bool:
@@ -78,14 +80,14 @@ def test_more_buckets_than_elasticsearch_counts_are_refused(everything: list[Jso
         engine.rows(ANSWERS, frame, SINCE, SINCE + timedelta(days=300), "1s")
 
 
-def test_what_elasticsearch_can_not_answer_is_told(stored: Stored) -> None:
+def test_what_elasticsearch_can_not_answer_is_told(elasticsearch: Store) -> None:
     odd = replace(ANSWERS, query={"aggs": {"word": {"terms": {"field": "occupancy.room", "size": 0}}}})
     with pytest.raises(Refused, match="Elasticsearch at .* answers 400"):
-        engine.rows(odd, stored, SINCE, UNTIL, "1h")
+        engine.rows(odd, Stored(elasticsearch.client, elasticsearch.prefix), SINCE, UNTIL, "1h")
 
 
-def test_without_any_index_there_are_no_rows(stored: Stored) -> None:
-    assert engine.rows(ANSWERS, stored._replace(prefix="nothing-"), SINCE, UNTIL, "1h") == []
+def test_without_any_index_there_are_no_rows(elasticsearch: Store) -> None:
+    assert engine.rows(ANSWERS, Stored(elasticsearch.client, elasticsearch.prefix), SINCE, UNTIL, "1h") == []
 
 
 def test_without_records_each_panel_has_rows_without_values(compared: Reference) -> None:
