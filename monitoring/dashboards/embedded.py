@@ -4,7 +4,9 @@ Of each interval the latest BUCKETS values are kept, as round-robin databases do
 years by the day. Times are UTC, since a page may be read anywhere.
 """
 
+import gzip
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +21,7 @@ from monitoring.records import Records
 from occupancy.report import THEME, draw
 
 BUCKETS = 720
+WEEK = 336  # half hours: what is kept of a panel that fixes its own interval
 FIT = 300  # values over time that a chart has room for
 HEIGHT = 220  # CSS pixels, of a panel that names none
 
@@ -105,12 +108,13 @@ def charts(by_band: Sequence[Sequence[Panel]], whole: Mapping[str, Span]) -> lis
                 variants.append((asked, panel))
         choice = [[other for _, other in variants].index(panel) for panel in same]
         own = same[0].query["aggs"].get("time", {}).get("date_histogram", {}).get("fixed_interval")
-        intervals = (OWN[own],) if own else INTERVALS
-        found.append(Chart(variants, choice, whole[same[0].time], kept(intervals, whole[same[0].time])))
+        span = whole[same[0].time]
+        intervals = kept((OWN[own],), span, WEEK) if own else kept(INTERVALS, span)
+        found.append(Chart(variants, choice, span, intervals))
     return found
 
 
-def span(times: Sequence[pd.Series]) -> Span:
+def around(times: Sequence[pd.Series]) -> Span:
     """Give whole minutes that hold all these times; the first of 1970 where there are none."""
     known = pd.concat(list(times)).dropna()
     if known.empty:
@@ -122,15 +126,15 @@ def span(times: Sequence[pd.Series]) -> Span:
 def spans(found: Records) -> dict[str, Span]:
     """Give the time of the readings, and of the answers and whatever else was observed."""
     frames = (found.predictions, found.feedback, found.losses)
-    return {DATED: span([found.predictions[DATED]]), ANSWERED: span([frame[ANSWERED] for frame in frames])}
+    return {DATED: around([found.predictions[DATED]]), ANSWERED: around([frame[ANSWERED] for frame in frames])}
 
 
-def kept(intervals: Sequence[Interval], whole: Span) -> list[Kept]:
+def kept(intervals: Sequence[Interval], whole: Span, most: int = BUCKETS) -> list[Kept]:
     """Say since when each interval's values are on the page."""
     found = []
     for interval in intervals:
         until = -(-whole.until // interval.seconds) * interval.seconds
-        since = max(whole.since // interval.seconds * interval.seconds, until - BUCKETS * interval.seconds)
+        since = max(whole.since // interval.seconds * interval.seconds, until - most * interval.seconds)
         found.append(Kept(interval, Span(since, until)))
     return found
 
@@ -151,10 +155,13 @@ def of_room(found: Records, room: str) -> Records:
     return Records(predictions, found.feedback[told], found.losses.iloc[:0], verdicts)
 
 
-def rows(panel: Panel, found: Records, what: Kept) -> list[Json]:
-    """Count a panel's rows of one interval."""
-    since, until = (datetime.fromtimestamp(second, UTC) for second in what.span)
-    return engine.rows(panel, engine.frame(panel, found), since, until, what.interval.name)
+def rows(panel: Panel, found: Records, intervals: Sequence[Kept]) -> dict[str, list[Json]]:
+    """Count a panel's rows, by the name of the interval."""
+    frame, counted = engine.frame(panel, found), {}
+    for interval, whole in intervals:
+        since, until = (datetime.fromtimestamp(second, UTC) for second in whole)
+        counted[interval.name] = engine.rows(panel, frame, since, until, interval.name)
+    return counted
 
 
 def packed(found: list[Json]) -> Json:
@@ -214,5 +221,14 @@ def _short(value: Any) -> Any:
 
 def script(value: Any) -> str:
     """Write JSON that can stand in a script element: nothing in it ends the element or begins a comment."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _json(value)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def squeezed(value: Any) -> str:
+    """Write JSON as gzip in base64, a seventh of the size; a browser reads it again only when it is asked for."""
+    return b64encode(gzip.compress(_json(value).encode(), 6, mtime=0)).decode()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

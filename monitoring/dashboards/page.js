@@ -17,7 +17,11 @@
   };
 
   const chunks = [];
-  const chunk = (room) => (chunks[room] ??= JSON.parse(by(`chunk-${room}`).textContent));
+  const inflate = async (text) => {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+  };
+  const load = async (room) => (chunks[room] ??= await inflate(by(`chunk-${room}`).textContent));
   const rows = ({ columns, values }, [from, to]) => {
     const time = columns.indexOf("time"), end = columns.indexOf("end"), found = [];
     for (let row = 0; row < (values[0] ?? []).length; row++)
@@ -53,7 +57,7 @@
     first.forEach((text, node) => { node.textContent = text; });
     if (untouched) return; // as it was counted from the records themselves
     const interval = fitting(data.tallies, span, Infinity), [low, high] = data.bands[band];
-    const { counts, ...histograms } = chunk(room).tallies[interval.name];
+    const { counts, ...histograms } = chunks[room].tallies[interval.name];
     const inside = (t) => t * 1000 + interval.ms > span[0] && t * 1000 < span[1];
     const sums = {};
     for (const name of Object.keys(counts)) sums[name] = counts[name].reduce((sum, n, row) => sum + (inside(counts.t[row]) ? n : 0), 0);
@@ -130,7 +134,7 @@
     const span = state.all ? chart.whole : state.span, node = (name) => chart.node.querySelector(name);
     const interval = chart.kept.find(({ title }) => title === state.title) ?? fitting(chart.kept, span, data.fit);
     const variant = chart.variants[chart.choice[state.band]];
-    chart.shown = rows(chunk(state.room).rows[variant.rows][interval.name], span);
+    chart.shown = rows(chunks[state.room].rows[variant.rows][interval.name], span);
     const nothing = chart.shown.every(({ count }) => !count);
     node(".nothing").hidden = !nothing;
     node(".chart").hidden = node("details").hidden = nothing;
@@ -154,12 +158,14 @@
     for (const button of document.querySelectorAll("[data-range]"))
       button.setAttribute("aria-pressed", String(state.span[1] === data.span[1] && state.span[0] === begin(button)));
     delete document.body.dataset.drawn;
+    await load(state.room);
+    if (mine !== turn) return; // a newer choice draws now
     score(state);
     find(state);
     sample(state);
     for (const chart of charts) {
       await draw(chart, state);
-      if (mine !== turn) return; // a newer choice draws now
+      if (mine !== turn) return;
     }
     document.body.dataset.drawn = turn;
   };

@@ -131,7 +131,7 @@ def render(found: Records, by: Judge, table: Report) -> str:
             sample_words=_words_of(rows, judged),
             kinds=KINDS,
             data=Markup(embedded.script(data)),  # noqa: S704 -- nothing in it ends its element
-            chunks=[Markup(embedded.script(chunk)) for chunk in chunks],  # noqa: S704 -- likewise
+            chunks=[embedded.squeezed(chunk) for chunk in chunks],
             library=Markup(library),  # noqa: S704 -- the library, and our own script
             script=Markup(script),  # noqa: S704
         )
@@ -150,7 +150,7 @@ def _chunk(
             for each in embedded.kept(embedded.INTERVALS, whole)
         },
         "rows": {
-            question: {each.interval.name: embedded.packed(embedded.rows(panel, found, each)) for each in chart.kept}
+            question: {name: embedded.packed(rows) for name, rows in embedded.rows(panel, found, chart.kept).items()}
             for chart in charts
             for question, panel in dict(chart.variants).items()
         },
