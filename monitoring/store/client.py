@@ -46,9 +46,9 @@ def connect(table: Elasticsearch, timeout: float = TIMEOUT) -> elasticsearch.Ela
     It tries three times more on a lost connection, a timeout (seconds), 429, 502, 503 and 504. Raises BadConnection.
     """
     url = _url(table)
-    options: dict[str, Any] = dict(_authentication(table))
+    options: dict[str, Any] = dict(authentication(table))
     if url.startswith("https:"):
-        options["ssl_context"] = _trust(table.elasticsearch_ca_file)
+        options["ssl_context"] = trust(table.elasticsearch_ca_file)
     elif table.elasticsearch_ca_file:
         raise BadConnection(f"ELASTICSEARCH_CA_FILE is of no use with {url}; write https://")
     return elasticsearch.Elasticsearch(url, request_timeout=timeout, max_retries=3, retry_on_timeout=True, **options)
@@ -156,6 +156,36 @@ def _reason(error: ApiError) -> str:
     return str(cause or error.message)[:300]
 
 
+def authentication(table: Elasticsearch) -> Iterator[tuple[str, Any]]:
+    """Give the client's option for an API key or a user, if one is set; raises BadConnection."""
+    user, password, key = (
+        table.elasticsearch_user,
+        table.elasticsearch_password_file,
+        table.elasticsearch_api_key_file,
+    )
+    if key and (user or password):
+        raise BadConnection(
+            "both an API key and a user are set; leave ELASTICSEARCH_API_KEY_FILE or ELASTICSEARCH_USER out"
+        )
+    if bool(user) != bool(password):
+        raise BadConnection("ELASTICSEARCH_USER and ELASTICSEARCH_PASSWORD_FILE go together; set both")
+    if key:
+        text = _secret("ELASTICSEARCH_API_KEY_FILE", key)
+        name, colon, secret = text.partition(":")  # as id:key, or both encoded, as Kibana shows it
+        yield "api_key", (name, secret) if colon else text
+    if user:
+        yield "basic_auth", (user, _secret("ELASTICSEARCH_PASSWORD_FILE", password))
+
+
+def trust(path: str) -> ssl.SSLContext:
+    """Trust the certificate in a file, or, without one, those of the system; raises BadConnection."""
+    try:
+        return ssl.create_default_context(cafile=path or None)
+    except (OSError, ssl.SSLError) as error:
+        why = "no certificate in PEM form is in it" if isinstance(error, ssl.SSLError) else _why(error)
+        raise BadConnection(f"ELASTICSEARCH_CA_FILE={path!r} can't be used: {why}") from None
+
+
 def _address(client: elasticsearch.Elasticsearch) -> str:
     return next(iter(client.transport.node_pool.all())).base_url
 
@@ -184,26 +214,6 @@ def _without_secrets(url: str) -> str:
     return scheme + mark + rest.rpartition("@")[2]
 
 
-def _authentication(table: Elasticsearch) -> Iterator[tuple[str, Any]]:
-    user, password, key = (
-        table.elasticsearch_user,
-        table.elasticsearch_password_file,
-        table.elasticsearch_api_key_file,
-    )
-    if key and (user or password):
-        raise BadConnection(
-            "both an API key and a user are set; leave ELASTICSEARCH_API_KEY_FILE or ELASTICSEARCH_USER out"
-        )
-    if bool(user) != bool(password):
-        raise BadConnection("ELASTICSEARCH_USER and ELASTICSEARCH_PASSWORD_FILE go together; set both")
-    if key:
-        text = _secret("ELASTICSEARCH_API_KEY_FILE", key)
-        name, colon, secret = text.partition(":")  # as id:key, or both encoded, as Kibana shows it
-        yield "api_key", (name, secret) if colon else text
-    if user:
-        yield "basic_auth", (user, _secret("ELASTICSEARCH_PASSWORD_FILE", password))
-
-
 def _secret(variable: str, path: str) -> str:
     try:
         text = Path(path).read_text("utf-8").rstrip("\r\n")
@@ -216,13 +226,8 @@ def _secret(variable: str, path: str) -> str:
     return text
 
 
-def _trust(path: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=path or None)
-    except (OSError, ssl.SSLError) as error:
-        why = "no certificate in PEM form is in it" if isinstance(error, ssl.SSLError) else _why(error)
-        raise BadConnection(f"ELASTICSEARCH_CA_FILE={path!r} can't be used: {why}") from None
-
-
 def _why(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or "it is not text"
+
+
+_authentication, _trust = authentication, trust

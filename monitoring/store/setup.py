@@ -5,6 +5,7 @@ got new fields. Run it again at every release: what is right already stays as it
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import elasticsearch
@@ -35,8 +36,12 @@ class Setup(Elasticsearch, frozen=True, kw_only=True):
         Meta(pattern="^([0-9]|0-1)$", description="copies of each index; 0-1: one where there are two nodes or more"),
     ] = "0-1"
     kibana_url: Annotated[
-        str, Meta(description="Kibana, as scheme://host:port, to install the dashboards too; empty: not")
+        str, Meta(description="Kibana, as scheme://host:port, to import the dashboards into; empty: they are not")
     ] = ""
+    reference: Annotated[
+        str,
+        Meta(description="reference.json of the model, for the sensors' season in Kibana; empty: charts without it"),
+    ] = str(Path(__file__).parents[2] / "inference" / "model" / "reference.json")
 
 
 class ForeignTemplate(InputError):
@@ -94,6 +99,13 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         with explained(client):
             for change in install(client, table.elasticsearch_prefix, table.retention, table.replicas):
                 print(f"{change.done:<10}{change.what}", flush=True)
+    if table.kibana_url:
+        from monitoring.dashboards.kibana import install as install_dashboards  # noqa: PLC0415 -- charts load pandas
+        from occupancy import reference  # noqa: PLC0415 -- as does this
+
+        compared = reference.read(table.reference) if table.reference else None
+        for what in install_dashboards(table.kibana_url, table, compared):
+            print(f"{'imported':<10}{what}", flush=True)
     return 0
 
 

@@ -118,3 +118,12 @@ def test_settings_out_of_their_range_are_refused(capsys: pytest.CaptureFixture[s
     for argv in (["--retention", "-1"], ["--replicas", "many"]):
         assert main(["setup", *argv], {}) == 2
         assert argv[0] in capsys.readouterr().err
+
+
+def test_a_kibana_that_is_not_there_is_told_after_the_rest_is_done(
+    elasticsearch: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["setup", "--kibana-url", "http://127.0.0.1:1"], elasticsearch.environ) == 2
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 8
+    assert "no Kibana answers at http://127.0.0.1:1" in told.err
