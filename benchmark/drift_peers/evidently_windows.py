@@ -24,9 +24,9 @@ def main(path: str, speed: bool) -> None:
     window = int(arrays["window"])
     for number, room in enumerate(arrays["room"]):
         past = _frame(arrays[f"past_{room}"])
-        seen = _frame(arrays[f"seen_{number}"])
+        seen, begin = _frame(arrays[f"seen_{number}"]), int(arrays["begin"][number])
         alarms: dict[str, list[int]] = {"Evidently, half of the columns": [], "Evidently, any column": []}
-        for end in range(window, len(seen) + 1, window):
+        for end in range(begin + window, len(seen) + 1, window):
             count, share = _drifted(seen[end - window : end], past)
             if share >= 0.5:
                 alarms["Evidently, half of the columns"].append(end - 1)

@@ -20,21 +20,22 @@ def main(path: str) -> None:
         if room not in fitted:
             fitted[room] = _fit(_frame(arrays[f"past_{room}"]), size)
         univariate, cbpe = fitted[room]
-        seen = _frame(arrays[f"seen_{number}"])
+        begin = int(arrays["begin"][number])
+        seen = _frame(arrays[f"seen_{number}"][begin:])
         alarms: dict[str, list[int]] = {UNIVARIATE: [], CBPE: []}
         if len(seen) >= size:
             seen = seen[: len(seen) // size * size]
             drift = univariate.calculate(seen).filter(period="analysis").to_df()
             alert = np.any([drift[(name, "jensen_shannon", "alert")].to_numpy(bool) for name in SENSORS], axis=0)
             estimate = cbpe.estimate(seen).filter(period="analysis").to_df()
-            alarms[UNIVARIATE] = _ends(drift["chunk"]["chunk"], np.asarray(alert))
-            alarms[CBPE] = _ends(estimate["chunk"], estimate[("accuracy", "alert")].to_numpy(bool))
+            alarms[UNIVARIATE] = _ends(drift["chunk"]["chunk"], begin, np.asarray(alert))
+            alarms[CBPE] = _ends(estimate["chunk"], begin, estimate[("accuracy", "alert")].to_numpy(bool))
         print(json.dumps({"alarms": alarms}), flush=True)
 
 
-def _ends(chunk: pd.DataFrame, alert: np.ndarray) -> list[int]:
+def _ends(chunk: pd.DataFrame, begin: int, alert: np.ndarray) -> list[int]:
     """Give the last row of each chunk that has an alert."""
-    return [int(end) for end in chunk["end_index"].to_numpy()[alert]]
+    return [begin + int(end) for end in chunk["end_index"].to_numpy()[alert]]
 
 
 def _fit(past: pd.DataFrame, size: int) -> tuple[Any, Any]:
