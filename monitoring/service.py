@@ -15,7 +15,7 @@ from occupancy.errors import InputError
 
 TIMEOUT_SECONDS = 30.0  # for one answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s between two tries where the service does not say when to come back
-QUIET_SECONDS = 3.0  # of waiting, before it is told
+QUIET_SECONDS = 1.0  # of waiting, before it is told
 LATER = (
     408,
     429,

@@ -46,9 +46,11 @@ def test_the_demonstration_ends_with_a_report_of_broken_sensors(tmp_path: Path) 
 
 
 def test_a_signal_ends_the_service_too(tmp_path: Path) -> None:
+    for name in (TEST, TRAINING):
+        (tmp_path / name).touch()
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "monitoring.demo"],
-        env=environment(DATA_HOME=str(tmp_path / "none"), SAVE_PATH=str(tmp_path)),
+        env=environment(DATA_HOME=str(tmp_path), SAVE_PATH=str(tmp_path)),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
