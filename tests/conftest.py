@@ -21,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how many bad requests the service must bear (tests/inference/test_abuse.py); `make soak` sends 50,000",
     )
+    parser.addoption(
+        "--outage",
+        type=float,
+        default=8.0,
+        metavar="SECONDS",
+        help="how long Elasticsearch is away (tests/monitoring/store/test_faults.py); `make soak` takes ten minutes",
+    )
 
 
 def pytest_configure() -> None:
