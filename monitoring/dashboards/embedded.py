@@ -46,6 +46,7 @@ OWN = {
     name: Interval(name, title, seconds) for name, title, seconds in (("30m", "half hour", 1800), ("60m", "hour", 3600))
 }
 """Of panels that fix their own interval."""
+WHOLE = "whole"  # the interval of panels whose buckets are not of time
 
 
 class Span(NamedTuple):
@@ -107,10 +108,7 @@ def charts(by_band: Sequence[Sequence[Panel]], whole: Mapping[str, Span]) -> lis
             if panel not in [other for _, other in variants]:
                 variants.append((asked, panel))
         choice = [[other for _, other in variants].index(panel) for panel in same]
-        own = same[0].query["aggs"].get("time", {}).get("date_histogram", {}).get("fixed_interval")
-        span = whole[same[0].time]
-        intervals = kept((OWN[own],), span, WEEK) if own else kept(INTERVALS, span)
-        found.append(Chart(variants, choice, span, intervals))
+        found.append(Chart(variants, choice, whole[same[0].time], _kept(same[0], whole[same[0].time])))
     return found
 
 
@@ -139,6 +137,14 @@ def kept(intervals: Sequence[Interval], whole: Span, most: int = BUCKETS) -> lis
     return found
 
 
+def _kept(panel: Panel, whole: Span) -> list[Kept]:
+    histogram = panel.query["aggs"].get("time", {}).get("date_histogram")
+    if histogram is None:
+        return [Kept(Interval(WHOLE, WHOLE, whole.until - whole.since), whole)]
+    own = histogram.get("fixed_interval")
+    return kept((OWN[own],), whole, WEEK) if own else kept(INTERVALS, whole)
+
+
 def fitting(choices: Sequence[Kept], wanted: Span) -> Kept:
     """Choose the finest interval that is there for all of a time and gives a chart no more values than it has room for."""
     for each in choices:
@@ -160,7 +166,7 @@ def rows(panel: Panel, found: Records, intervals: Sequence[Kept]) -> dict[str, l
     frame, counted = engine.frame(panel, found), {}
     for interval, whole in intervals:
         since, until = (datetime.fromtimestamp(second, UTC) for second in whole)
-        counted[interval.name] = engine.rows(panel, frame, since, until, interval.name)
+        counted[interval.name] = engine.rows(panel, frame, since, until, interval.name.replace(WHOLE, "1d"))
     return counted
 
 
@@ -180,14 +186,14 @@ def compiled(panel: Panel) -> Json:
 
     A browser that needn't know Vega-Lite draws a third sooner.
     """
-    spec = {"height": HEIGHT, **_in_utc(panel.spec), "data": {"name": "rows"}, "width": "container"}
+    spec = {**_in_utc(panel.spec), "config": _SIZE, "data": {"name": "rows"}, "width": "container"}
     vega: Json = vl_convert.vegalite_to_vega(spec, config=_CONFIG)
     return vega
 
 
 def drawing(panel: Panel, found: list[Json]) -> Json:
     """Draw a panel as SVG, for a reader without JavaScript."""
-    spec = {"height": HEIGHT, **_in_utc(panel.spec), "data": {"values": found}}
+    spec = {**_in_utc(panel.spec), "config": _SIZE, "data": {"values": found}}
     return draw(spec, "wide", f"still-{panel.name}")
 
 
@@ -198,6 +204,7 @@ def library() -> str:
     return source
 
 
+_SIZE = {"view": {"continuousHeight": HEIGHT}}
 _CONFIG = {**THEME, "axis": {**THEME["axis"], "labelLimit": 160}}
 
 

@@ -23,7 +23,7 @@
   };
   const load = async (room) => (chunks[room] ??= await inflate(by(`chunk-${room}`).textContent));
   const rows = ({ columns, values }, [from, to]) => {
-    const time = columns.indexOf("time"), end = columns.indexOf("end"), found = [];
+    const [time, end] = (columns.includes("time") ? ["time", "end"] : ["since", "at"]).map((name) => columns.indexOf(name)), found = [];
     for (let row = 0; row < (values[0] ?? []).length; row++)
       if (time < 0 || (values[end][row] > from && values[time][row] < to))
         found.push(Object.fromEntries(columns.map((name, column) => [name, values[column][row]])));
@@ -88,17 +88,12 @@
 
   // ---- findings
   const find = ({ span, room: at }) => {
-    let open = 0, shown = 0;
-    for (const row of document.querySelectorAll("#events tbody tr")) {
-      const { room, since, until } = row.dataset;
-      row.hidden = !(Number(since) < span[1] && Number(until) >= span[0] && (at === 0 || room === data.rooms[at]));
-      if (row.hidden) continue;
-      shown += 1;
-      open += until === "Infinity" ? 1 : 0;
-    }
-    if (by("no-events")) by("no-events").hidden = shown > 0;
-    put("card", "open", whole(open));
-    put("note", "open", `of ${whole(shown)} in this time`);
+    const here = ({ room, since, until }) => since < span[1] && (until ?? Infinity) >= span[0] && (at === 0 || room === data.rooms[at]);
+    document.querySelectorAll("#events tbody tr").forEach((row, place) => { row.hidden = !here(data.events[place]); });
+    const found = data.events.filter(here), open = found.filter(({ until }) => until === null);
+    if (by("no-events")) by("no-events").hidden = found.length > 0;
+    put("card", "open", whole(open.length));
+    put("note", "open", `of ${whole(found.length)} in this time`);
   };
 
   // ---- charts
@@ -112,7 +107,7 @@
     tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 4))}px`;
   };
   const cell = (name, value, at) => {
-    const text = name === "time" || name === "end" ? words(value) : typeof value === "number" ? number(value) : value ?? "–";
+    const text = ["time", "end", "since", "at"].includes(name) ? words(value) : typeof value === "number" ? number(value) : value ?? "–";
     return make(at ? "td" : "th", text, at ? { class: typeof value === "number" ? "number" : "" } : { scope: "row", class: "time" });
   };
   const line = (names, values) => {
@@ -138,7 +133,7 @@
     const nothing = chart.shown.every(({ count }) => !count);
     node(".nothing").hidden = !nothing;
     node(".chart").hidden = node("details").hidden = nothing;
-    node(".cut").textContent = `One value per ${interval.title}` + (interval.span[0] > span[0] ? `, of which the page has the latest, from ${words(interval.span[0])} on.` : ".");
+    node(".cut").textContent = interval.name === "whole" ? "Of the whole time." : `One value per ${interval.title}` + (interval.span[0] > span[0] ? `, of which the page has the latest, from ${words(interval.span[0])} on.` : ".");
     if (node("details").open) table(chart);
     if (nothing) return;
     if (chart.drawn !== variant) {

@@ -24,6 +24,7 @@ from monitoring.dashboards.panels import BAND, DATED, GROUPS, panels
 from monitoring.dashboards.scorecard import Thresholds
 from monitoring.drift.command import Judging, summary
 from monitoring.drift.judge import Judge, State, advance
+from monitoring.drift.verdict import Verdict
 from monitoring.records import Records
 from monitoring.settings import PREFIX
 from occupancy import settings
@@ -32,6 +33,8 @@ from occupancy.reading import NAMES
 from occupancy.report import cell, templates
 
 ROOMS = 8
+FINDINGS = 100
+EVENTS = 24  # that a chart has room for
 ALL_ROOMS = "all rooms"
 SIMULATED = (
     "SIMULATED DATA: these answers come from a model that learned from a room that was made up. "
@@ -89,6 +92,7 @@ def render(found: Records, by: Judge, table: Report) -> str:
     """Render the page of these records, judged; it asks for nothing outside of it."""
     state = State()
     verdicts = advance(state, found, by)
+    found = found._replace(verdicts=_verdicts(verdicts, found))
     judged = scorecard.judged(found.predictions, found.feedback)
     limits = Thresholds(table.uncertain_from, table.uncertain_to, table.temperature_limit)
     bands = sorted({limits[:2], *BANDS}, key=lambda band: band[0] - band[1], reverse=True)
@@ -106,6 +110,7 @@ def render(found: Records, by: Judge, table: Report) -> str:
         "latency_step": scorecard.LATENCY_STEP,
         "tallies": [each.plain() for each in embedded.kept(embedded.INTERVALS, whole[DATED])],
         "charts": [chart.plain() for chart in charts],
+        "events": [_event(event) for event in events],
         "sample": rows,
     }
     return (
@@ -125,7 +130,8 @@ def render(found: Records, by: Judge, table: Report) -> str:
             band=shown,
             limit=limits.limit,
             cards=_cards(judged, found, table, events),
-            findings=events,
+            findings=events[:FINDINGS],
+            more=len(events) - FINDINGS,
             clock=CLOCK,
             groups=_groups(charts, chunks[0], shown),
             sample_words=_words_of(rows, judged),
@@ -136,6 +142,20 @@ def render(found: Records, by: Judge, table: Report) -> str:
             script=Markup(script),  # noqa: S704
         )
     )
+
+
+def _verdicts(verdicts: Sequence[Verdict], found: Records) -> pd.DataFrame:
+    """Put the latest events where the panel of verdicts looks for them: what was just judged, not what was once stored."""
+    model = next(iter(found.predictions["occupancy.model.version"].dropna().iloc[::-1]), "")
+    latest = {(v.room, v.rule, v.sensor, v.since): None for v in reversed(verdicts)}
+    chosen = set(list(latest)[:EVENTS])
+    lines = [v.record(model) for v in verdicts if (v.room, v.rule, v.sensor, v.since) in chosen]
+    return records.frames(lines).verdicts
+
+
+def _event(finding: Finding) -> dict[str, Any]:
+    until = finding.closed and finding.closed.at.timestamp() * 1000
+    return {"room": finding.opened.room, "since": finding.opened.since.timestamp() * 1000, "until": until}
 
 
 def _chunk(
