@@ -217,15 +217,14 @@ def _within(frame: pd.DataFrame, by: str, what: Range) -> pd.DataFrame:
 def labelled(records: Records) -> pd.DataFrame:
     """Join predictions with the truth that was told, the latest of several, by time of the telling.
 
-    Columns: time, room, probability, label, truth (0 or 1), trusted (requested at random, or from a holder of the token),
-    told (when). Volunteered labels are biased and anybody could send them: they are not trusted.
+    Columns: time, room, probability, label, truth (0 or 1), trusted (who told it had the token), told (when). What comes
+    without the token anybody could send: it is shown, and starts nothing.
     """
     latest = records.feedback.drop_duplicates("occupancy.feedback.prediction", keep="last")
     joined = latest.merge(
-        records.predictions[[ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label", "occupancy.label_wanted"]],
+        records.predictions[[ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label"]],
         left_on="occupancy.feedback.prediction", right_on=ID,
     )  # fmt: skip
-    wanted = joined["occupancy.label_wanted"].to_numpy() == np.True_
     return pd.DataFrame(
         {
             "time": joined[TIME],
@@ -233,7 +232,7 @@ def labelled(records: Records) -> pd.DataFrame:
             "probability": joined["occupancy.probability"],
             "label": joined["occupancy.label"],
             "truth": joined["occupancy.feedback.occupied"].astype(np.float64),
-            "trusted": wanted | (joined["occupancy.feedback.authenticated"].to_numpy() == np.True_),
+            "trusted": joined["occupancy.feedback.authenticated"].to_numpy() == np.True_,
             "told": joined[OBSERVED],
         }
     )

@@ -21,6 +21,8 @@ FILE = "reference.json"
 HALF_HOURS = 48
 LEVEL_MINUTES = 60
 DAY = (9, 17)  # h of the local day: light, with or without lamps
+RESTS = 0.999  # a sensor that is 0 in this share of clean nights rests at 0
+RESTLESS_STEPS = 30
 
 PerHalfHour: TypeAlias = Annotated[list[float | None], Meta(min_length=HALF_HOURS, max_length=HALF_HOURS)]
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -34,8 +36,9 @@ class Sensor(msgspec.Struct, frozen=True):
     """One sensor's clean behaviour, in its own unit.
 
     `level`: median per half hour of the local day, None where there was no reading. `largest_step`: between neighbours
-    in time. `longest_run`: minutes of equal values without a gap; `longest_day_run`: the same between 9 and 17 h, when
-    light is never at rest (None: the reference was written before it was measured). `night_zero`: share of readings from 22 to 5 h that
+    in time. `longest_run`: minutes of equal values without a gap; `longest_day_run`: the same where it can't be at rest,
+    between 9 and 17 h and, of a sensor that is 0 at night, wherever it is not 0. `restless`: the largest median of 30
+    minutes' steps. (None: the reference was written before they were measured.) `night_zero`: share of readings from 22 to 5 h that
     are 0; 0 where there are none. `day_maxima`: per date, how far from 0 the 60-minute mean of value - level went, the
     level taken from the other days; a date that shares no half hour with them is left out.
     """
@@ -48,6 +51,7 @@ class Sensor(msgspec.Struct, frozen=True):
     night_zero: float
     day_maxima: dict[str, float]
     longest_day_run: float | None = None
+    restless: float | None = None
 
 
 class Day(msgspec.Struct, frozen=True):
@@ -129,16 +133,22 @@ def _sensor(data: Dataset, name: str, neighbours: Array, half_hour: pd.Series) -
     values = data.frame[name]
     steps = values.diff().abs().to_numpy()[1:][neighbours]
     night = (half_hour >= 44) | (half_hour < 10)  # 22:00 to 05:00
-    day = ((half_hour >= 2 * DAY[0]) & (half_hour < 2 * DAY[1])).to_numpy()
+    night_zero = _round((values[night] == 0).mean() if night.any() else 0)
+    awake = ((half_hour >= 2 * DAY[0]) & (half_hour < 2 * DAY[1])).to_numpy()
+    if night_zero >= RESTS:
+        awake = awake | (values != 0).to_numpy()
+    apart = pd.Series(np.where(neighbours, values.diff().abs().to_numpy()[1:], np.nan))
+    restless = apart.rolling(RESTLESS_STEPS).median().max()  # of steps without a gap among them
     return Sensor(
         low=_round(values.min()),
         high=_round(values.max()),
         level=_per_half_hour(values, half_hour, "median"),
         largest_step=_round(steps.max(initial=0)),
         longest_run=_longest_run(data.frame[DATE], values.to_numpy(), neighbours),
-        night_zero=_round((values[night] == 0).mean() if night.any() else 0),
+        night_zero=night_zero,
         day_maxima=_day_maxima(data, values, half_hour),
-        longest_day_run=_longest_run(data.frame[DATE], values.to_numpy(), neighbours & day[1:] & day[:-1]),
+        longest_day_run=_longest_run(data.frame[DATE], values.to_numpy(), neighbours & awake[1:] & awake[:-1]),
+        restless=None if np.isnan(restless) else _round(restless),
     )
 
 

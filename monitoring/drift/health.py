@@ -12,18 +12,16 @@ import pandas as pd
 
 from monitoring.drift.events import Signal
 from monitoring.drift.limits import Limits
-from monitoring.drift.minutes import Array, Minutes, seconds
+from monitoring.drift.minutes import Array, Minutes, join, seconds
 from occupancy.humidity import ROUNDING, humidity_ratios
 from occupancy.reading import DERIVED, FEATURES, NAMES
-from occupancy.reference import DAY, Reference
+from occupancy.reference import DAY, RESTLESS_STEPS, RESTS, Reference
 
-MEASURED = tuple(name for name in NAMES if name != DERIVED)
 NEVER = -1e18
-RESTS = 0.999  # a sensor that is 0 in this share of clean nights rests at 0
 
 
 class Memory(msgspec.Struct):
-    """What the rules remember: since when each sensor has not changed, by day too, and is not 0 at night; and the pace."""
+    """What the rules remember: since when each sensor has not changed, when awake too, and is not 0 at night; and the pace."""
 
     run: list[float] = msgspec.field(default_factory=lambda: [NEVER] * len(NAMES))
     day_run: list[float] = msgspec.field(default_factory=lambda: [NEVER] * len(NAMES))
@@ -88,68 +86,70 @@ def ratio(minutes: Minutes, memory: Memory, limits: Limits) -> Signal:
     return Signal("ratio", DERIVED, minutes.time, streak >= limits.ratio_readings, share, limit, minutes.time)
 
 
-def compared(minutes: Minutes, last: Minutes, memory: Memory, reference: Reference, limits: Limits) -> Iterator[Signal]:
-    """Compare each sensor with its own past: steps, runs of equal values, light at night; `last`: the minute before."""
-    apart = limits.neighbours * max(1.0, reference.sampling_seconds / 60)
-    previous = np.concatenate((last.values, minutes.values))[: len(minutes)]
-    hours = np.concatenate((last.half_hour, minutes.half_hour))
-    gap = np.diff(minutes.time, prepend=last.time if len(last) else NEVER)
-    near = (gap <= apart)[:, None]
-    if not len(last):
-        previous = np.concatenate((minutes.values[:1], minutes.values[:-1]))
-        hours = np.concatenate((minutes.half_hour[:1], minutes.half_hour))
-    day = (hours >= 2 * DAY[0]) & (hours < 2 * DAY[1])
-    night = (hours >= 44) | (hours < 10)
+def compared(tail: Minutes, part: Minutes, memory: Memory, reference: Reference, limits: Limits) -> Iterator[Signal]:
+    """Compare each sensor with its own past: steps, noise, runs of equal values, light at night.
+
+    `tail`: the minutes of the hour before `part`.
+    """
+    both, new = join(tail, part), slice(len(tail), None)
+    near = np.diff(both.time, prepend=NEVER) <= limits.neighbours * max(1.0, reference.sampling_seconds / 60)
+    steps = np.abs(np.diff(both.values, axis=0, prepend=both.values[:1]))
+    day = (both.half_hour >= 2 * DAY[0]) & (both.half_hour < 2 * DAY[1])
+    night = (both.half_hour >= 44) | (both.half_hour < 10)
     for at, name in enumerate(NAMES):
-        if name not in MEASURED:
+        if name == DERIVED:
             continue
-        sensor, value = reference.sensors[name], minutes.values[:, at]
-        step = np.abs(value - previous[:, at])
-        limit = np.full(len(minutes), limits.step_factor * sensor.largest_step)
-        yield Signal("step", name, minutes.time, near[:, 0] & (step > limit), step, limit, minutes.time)
+        sensor, value, step = reference.sensors[name], both.values[:, at], steps[:, at]
+        largest = np.full(len(part), limits.step_factor * sensor.largest_step)
+        yield Signal("step", name, part.time, near[new] & (step[new] > largest), step[new], largest, part.time)
+        if sensor.restless is not None:
+            yield _noise(name, both, new, near, step, limit=limits.restless_factor * sensor.restless)
 
         rests = sensor.night_zero >= RESTS
-        equal = near[:, 0] & (step == 0)
-        since, memory.run[at] = _since(equal & ~(rests & (value == 0)), minutes.time, memory.run[at])
-        by_day, memory.day_run[at] = _since(equal & day[1:] & day[:-1], minutes.time, memory.day_run[at])
+        equal, awake = near & (step == 0), day | (rests & (value != 0))
+        anytime, memory.run[at] = _since(equal[new], part.time, memory.run[at])
+        where_awake = equal & awake & np.roll(awake, 1)
+        in_wake, memory.day_run[at] = _since(where_awake[new], part.time, memory.day_run[at])
         yield _run(
-            name,
-            time=minutes.time,
-            since=since,
-            by_day=by_day,
-            longest=None if rests else sensor.longest_run,
-            longest_by_day=sensor.longest_day_run,
-            limits=limits,
+            name, part.time, (anytime, None if rests else sensor.longest_run), (in_wake, sensor.longest_day_run), limits
         )
         if rests:
-            lit, memory.lit[at] = _since(
-                near[:, 0] & night[1:] & night[:-1] & (value > 0), minutes.time, memory.lit[at]
-            )
-            length = (minutes.time - lit) / 60
-            limit = np.full(len(minutes), limits.night_minutes)
-            yield Signal("night", name, minutes.time, length >= limit, length, limit, lit)
+            shines = near & night & np.roll(night, 1) & (value > 0)
+            lit, memory.lit[at] = _since(shines[new], part.time, memory.lit[at])
+            length, limit = (part.time - lit) / 60, np.full(len(part), limits.night_minutes)
+            yield Signal("night", name, part.time, length >= limit, length, limit, lit)
+
+
+def _noise(name: str, both: Minutes, new: slice, near: Array, step: Array, *, limit: float) -> Signal:
+    """Tell where the median of the last steps is too large: where more than half of them are."""
+    steps = RESTLESS_STEPS
+    large, total, unbroken = (
+        np.convolve(what, np.ones(steps), "full")[: len(both)]
+        for what in (near & (step > limit), np.where(near, step, 0), near)
+    )
+    bad = (large > steps / 2) & (unbroken > steps - 0.5)
+    since = both.time - steps * 60.0
+    return Signal(
+        "noise", name, both.time[new], bad[new], total[new] / steps, np.full(len(both), limit)[new], since[new]
+    )
 
 
 def _run(
-    name: str,
-    *,
-    time: Array,
-    since: Array,
-    by_day: Array,
-    longest: float | None,
-    longest_by_day: float | None,
-    limits: Limits,
+    name: str, time: Array, anytime: tuple[Array, float | None], awake: tuple[Array, float | None], limits: Limits
 ) -> Signal:
-    """Tell where a sensor stood still for too long: of all hours, or of the day, when it has less excuse."""
+    """Tell where a sensor stood still for too long: at any time, or when it can't be at rest and has less excuse.
+
+    Both are pairs: since when it stands still, and the longest clean run, None where there is none to compare with.
+    """
 
     def limit(clean: float | None) -> float:
         return np.inf if clean is None else max(limits.run_floor, limits.run_factor * clean)
 
-    length, day_length = (time - since) / 60, (time - by_day) / 60
-    too_long = day_length > limit(longest_by_day)
-    value, begun = np.where(too_long, day_length, length), np.where(too_long, by_day, since)
-    allowed = np.where(too_long, limit(longest_by_day), limit(longest))
-    return Signal("run", name, time, too_long | (length > limit(longest)), value, allowed, begun)
+    length, wake_length = (time - anytime[0]) / 60, (time - awake[0]) / 60
+    too_long = wake_length > limit(awake[1])
+    value, begun = np.where(too_long, wake_length, length), np.where(too_long, awake[0], anytime[0])
+    allowed = np.where(too_long, limit(awake[1]), limit(anytime[1]))
+    return Signal("run", name, time, too_long | (length > limit(anytime[1])), value, allowed, begun)
 
 
 def _since(goes_on: Array, time: Array, before: float) -> tuple[Array, float]:

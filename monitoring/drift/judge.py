@@ -23,7 +23,7 @@ from occupancy.reading import NAMES
 from occupancy.reference import Reference
 
 KNOWN = 50_000  # predictions that wait for their truth
-JOINED = [ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label", "occupancy.label_wanted"]
+JOINED = [ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label"]
 EMPTY = Minutes(np.empty(0), np.empty((0, len(NAMES))), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
@@ -124,7 +124,7 @@ def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdi
         if reference is None:
             continue
         tail = _minutes(room.tail, by.zone)
-        signals += health.compared(part, tail.take(slice(-1, None)), room.memory, reference, limits)
+        signals += health.compared(tail, part, room.memory, reference, limits)
         both = minutes.join(tail, part)
         distance = level.distances(both, reference)[len(tail) :]
         signals += level.jumps(part, distance, reference, limits)

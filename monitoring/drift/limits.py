@@ -13,6 +13,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     step_factor: Annotated[float, Meta(description="of the largest clean step within a minute")] = 2.0
     run_factor: Annotated[float, Meta(description="of the longest clean run of equal values")] = 1.5
     run_floor: Annotated[float, Meta(description="minutes of equal values that are never too many")] = 5.0
+    restless_factor: Annotated[float, Meta(description="of the largest clean median of 30 minutes' steps")] = 2.0
     night_minutes: Annotated[float, Meta(description="minutes of light in a night that should be dark")] = 60.0
     ratio: Annotated[float, Meta(description="share by which HumidityRatio may be off, beside its rounding")] = 0.01
     ratio_readings: Annotated[int, Meta(description="readings in a row that it must be off")] = 5

@@ -27,7 +27,7 @@ def test_flags_win_over_variables() -> None:
         ("DELLAY", "1", "did you mean OCCUPANCY_DELAY?"),
         ("MODEL_DIGEST", "not hex", "Expected str matching regex"),
         ("MODEL_DIGEST", "7ecde398d49", "Expected str matching regex"),
-        ("MODEL_DIGEST", "a98df5f0677d\n", "Expected"),
+        ("MODEL_DIGEST", "f8fbf10b52fd\n", "Expected"),
         ("TIMEZONE", "Mars/Olympus", "Expected an IANA time zone such as Europe/Brussels"),
         ("TIMEZONE", "../etc/passwd", "Expected an IANA time zone"),
         ("TIMEZONE", "Europe", "Expected an IANA time zone"),

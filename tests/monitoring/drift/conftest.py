@@ -29,8 +29,6 @@ def as_records(frame: pd.DataFrame, room: str = "A", *, told: Sequence[int] = ()
     out["occupancy.room"], out["event.outcome"] = room, "success"
     out["occupancy.model.version"] = "0123456789ab"
     out["occupancy.label"], out["occupancy.probability"] = label, np.where(label == 1, 0.9, 0.1)
-    out["occupancy.label_wanted"] = False
-    out.loc[list(told), "occupancy.label_wanted"] = True
     for feature in FEATURES:
         value = frame[feature.name].to_numpy(np.float64)
         out[f"occupancy.reading.{feature.name}"] = value
@@ -48,7 +46,7 @@ def as_records(frame: pd.DataFrame, room: str = "A", *, told: Sequence[int] = ()
             "occupancy.feedback.occupied": (frame[LABEL].to_numpy()[list(told)] == 1).astype(object)
             if len(told)
             else [],
-            "occupancy.feedback.authenticated": False,
+            "occupancy.feedback.authenticated": True,
         }
     )
     return NOTHING._replace(predictions=out, feedback=feedback if len(told) else NOTHING.feedback)

@@ -46,6 +46,7 @@ def test_clean_real_days_give_no_verdict(training_path: Path, test_path: Path) -
         (Fault("stuck", "Temperature", NOON, NOON + 300), "run", "Temperature", 60),
         (Fault("offset", "Temperature", NOON, NOON + 300, 2), "step", "Temperature", 0),
         (Fault("noise", "Humidity", NOON, NOON + 300, 5), "step", "Humidity", 5),
+        (Fault("noise", "Light", NOON, NOON + 300, 100), "noise", "Light", 30),
         (Fault("missing", "CO2", NOON, NOON + 300), "missing", "CO2", 0),
         (Fault("fahrenheit", "Temperature", NOON, NOON + 300), "range", "Temperature", 0),
         (Fault("offset", "Light", 47 * HOUR, 52 * HOUR, 300), "night", "Light", 61),

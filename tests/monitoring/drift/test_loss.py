@@ -86,10 +86,10 @@ def test_wrong_answers_ask_for_retraining(season: Season) -> None:
 
 def test_labels_that_anybody_could_send_do_not(season: Season) -> None:
     records = as_records(season.week, told=range(0, 10080, 31), wrong=range(3000, 10080, 2))
-    records.predictions["occupancy.label_wanted"] = False
-    assert judge(records, Judge(season.reference)) == []
-    records.feedback["occupancy.feedback.authenticated"] = True
     assert [v.rule for v in judge(records, Judge(season.reference))] == ["loss"]
+    records.feedback["occupancy.feedback.authenticated"] = False
+    records.predictions["occupancy.label_wanted"] = True
+    assert judge(records, Judge(season.reference)) == []
 
 
 def test_answers_from_sick_sensors_say_nothing_about_the_model(season: Season) -> None:
