@@ -64,8 +64,9 @@ soak: $(VENV)/dev ## long what `make test` has in short: 50,000 bad requests, fu
 	$(IN)/python -m pytest tests/inference/test_abuse.py --soak=50000 $(PYTEST)
 	$(IN)/python -m pytest tests/monitoring/store/test_faults.py --outage=600 $(PYTEST)
 
-docs: $(VENV)/dev ## write docs/reference.md from the tables in the code
+docs: $(VENV)/dev ## write docs/reference.md and docs/alerts.md from the tables in the code and the alert rules
 	$(IN)/python -m docs.reference
+	$(IN)/python -m docs.alerts
 
 # programs whose pins fight ours have environments of their own
 OTHERS := mlflow fastapi mlserver schemathesis evidently nannyml river

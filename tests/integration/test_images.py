@@ -17,7 +17,7 @@ import requests
 from monitoring.__main__ import COMMANDS
 from occupancy import __version__, model, record
 from occupancy.simulate import simulate, write
-from tests.monitoring.conftest import Store, elasticsearch  # noqa: F401 -- a fixture
+from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401 -- fixtures
 
 ROOT = Path(__file__).parents[2]
 REVISION = "0123456789ab"
