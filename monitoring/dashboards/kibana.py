@@ -10,6 +10,7 @@ import os
 import sys
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +21,7 @@ from monitoring.dashboards import engine
 from monitoring.dashboards.counting import Level
 from monitoring.dashboards.panels import ANSWERED, DATED, GROUPS, Json, Panel, panels
 from monitoring.settings import PREFIX, Elasticsearch
-from monitoring.store.client import NotAllowed, Refused, Unreachable, _authentication, _trust
+from monitoring.store.client import BadConnection, NotAllowed, Refused, Unreachable, authentication, trust
 from occupancy import reference, settings
 from occupancy.reading import NAMES
 from occupancy.record import FEEDBACK, INDICES, PREDICTION, VERDICT
@@ -36,15 +37,15 @@ MOST_BUCKETS = 200
 TIMEOUT = 60.0  # seconds
 
 VIEWS = {
-    "readings": (PREDICTION, DATED, "Occupancy: readings, by their own time"),
-    "answers": (PREDICTION, ANSWERED, "Occupancy: readings, by the time of the answer"),
-    "feedback": (FEEDBACK, ANSWERED, "Occupancy: feedback"),
-    "verdicts": (VERDICT, ANSWERED, "Occupancy: verdicts"),
+    "data_readings": (PREDICTION, DATED, "Occupancy: readings, by their own time"),
+    "data_answers": (PREDICTION, ANSWERED, "Occupancy: readings, by the time of the answer"),
+    "data_feedback": (FEEDBACK, ANSWERED, "Occupancy: feedback"),
+    "data_verdicts": (VERDICT, ANSWERED, "Occupancy: verdicts"),
 }
 """Data views: what records, by which time, and the title."""
 TABLES = {
     "single_readings": (
-        "readings",
+        "data_readings",
         "model",
         "Single readings",
         [
@@ -54,7 +55,7 @@ TABLES = {
         ],
     ),
     "single_verdicts": (
-        "verdicts",
+        "data_verdicts",
         "sensors",
         "Single verdicts",
         [
@@ -74,8 +75,10 @@ def install(url: str, table: Elasticsearch, compared: reference.Reference | None
 
     Gives what is there now, each as kind and title. Raises InputError: Unreachable, NotAllowed, Refused, BadConnection.
     """
+    if not url.startswith(("http://", "https://")):
+        raise BadConnection(f"Kibana's address is {url!r}: expected scheme://host:port, such as http://127.0.0.1:5601")
     target = f"{url.rstrip('/')}/api/saved_objects/_import?overwrite=true"
-    tls = _trust(table.elasticsearch_ca_file) if url.startswith("https:") else None
+    tls = trust(table.elasticsearch_ca_file) if url.startswith("https:") else None
     body = ndjson(objects(table.elasticsearch_prefix, compared))
     with urllib3.PoolManager(ssl_context=tls) as pool:
         try:
@@ -119,7 +122,7 @@ def _imported(url: str, answer: urllib3.BaseHTTPResponse) -> Iterator[str]:
 
 
 def _authorization(table: Elasticsearch) -> Iterator[tuple[str, str]]:
-    for kind, value in _authentication(table):
+    for kind, value in authentication(table):
         text = value if isinstance(value, str) else b64encode(":".join(value).encode()).decode()
         yield "authorization", f"{'ApiKey' if kind == 'api_key' else 'Basic'} {text}"
 
@@ -243,7 +246,7 @@ def spec(panel: Panel, prefix: str = "") -> Json:
     picture = json.loads(drawn)
     return {
         "$schema": SCHEMA,
-        "config": {**CONFIG, "kibana": {"hideWarnings": True}},  # such as: nothing to show in this time
+        "config": CONFIG,
         "data": {
             "url": {"index": engine.index(panel, prefix), "body": body(panel)},
             "format": {"property": f"aggregations.{levels[0].name}.buckets"},
@@ -305,22 +308,12 @@ def _colourless(part: Json) -> Json:
     return {name: value for name, value in part.items() if not name.endswith(("Color", "color")) and name != "aria"}
 
 
-CONFIG = {
-    name: _colourless(THEME[name])
-    for name in (
-        "axis",
-        "axisX",
-        "axisY",
-        "axisLeft",
-        "axisXBand",
-        "axisTemporal",
-        "legend",
-        "line",
-        "point",
-        "text",
-        "bar",
-    )
-} | {"mark": {"tooltip": True}}
+_TAKEN = ("axis", "axisX", "axisY", "axisLeft", "axisXBand", "axisTemporal", "legend", "line", "point", "text")
+CONFIG: Json = {name: _colourless(THEME[name]) for name in _TAKEN} | {
+    "kibana": {"hideWarnings": True},  # such as: nothing to show in this time
+    "mark": {"color": COLOURS[ACCENT], "tooltip": True},
+    "view": {"stroke": None},
+}
 
 
 # --- by hand
@@ -331,7 +324,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
     reference: Annotated[
         str, Meta(description="reference.json of the model, for the sensors' season; empty: charts without it")
-    ] = "inference/model/reference.json"
+    ] = str(Path(__file__).parents[2] / "inference" / "model" / "reference.json")
     elasticsearch_prefix: Annotated[
         str, Meta(description="of the indices", extra={"variable": "ELASTICSEARCH_PREFIX"})
     ] = ""

@@ -86,7 +86,7 @@ def everything() -> list[dict[str, Any]]:
         if minute % 200 == 0:
             write(record.refusal(boot, request(), reason="overloaded", detail="no"), answered)
             write(record.loss(boot, 2), answered)
-            for _ in range(2):
+            for _ in range(2 + minute // 500):
                 boot.begin(record.PREDICTION)  # lost
     lines += verdicts()
     return [json.loads(record.line(fields)) for fields in lines]

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import vl_convert
 from msgspec.json import encode
 
 from monitoring import records
-from monitoring.dashboards import engine
+from monitoring.dashboards import counting, engine
 from monitoring.dashboards.panels import ANSWERED, DATED, GROUPS, POTENTIAL_ANOMALIES, Panel, panels
 from occupancy.reading import NAMES
 from occupancy.record import FIELDS, INDICES
@@ -75,7 +76,7 @@ def test_a_panel_s_rows_are_json(everything: list[Json], compared: Reference) ->
 
 def test_no_reading_is_a_potential_anomaly_twice(everything: list[Json]) -> None:
     frame = records.frames(everything).predictions
-    held = [set(engine.counting.holds(frame, clause).nonzero()[0]) for clause in POTENTIAL_ANOMALIES.values()]
+    held = [set(counting.holds(frame, clause).nonzero()[0]) for clause in POTENTIAL_ANOMALIES.values()]
     assert all(held)
     assert len(set.union(*held)) == sum(len(each) for each in held)
 
@@ -107,3 +108,9 @@ def test_a_sensor_s_season_is_that_of_the_room_s_clock(everything: list[Json], c
 def test_without_a_reference_there_is_no_season() -> None:
     for name in NAMES:
         assert "lookup" not in json.dumps(named(f"level_{name}").spec)
+
+
+def test_the_documents_list_each_panel(compared: Reference) -> None:
+    page = Path("docs/dashboards.md").read_text("utf-8")
+    for panel in panels(compared):
+        assert f"| {panel.title} | {panel.meaning} |\n" in page
