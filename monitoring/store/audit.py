@@ -92,7 +92,8 @@ def boots(client: elasticsearch.Elasticsearch, prefix: str, now: datetime, grace
     with suppress(AuthorizationException):  # who may only read sees them a second later
         client.indices.refresh(index=f"{index},{prefix}{FORGOTTEN}*")
     horizon = _horizon(client, prefix, now)
-    query = {"range": {"@timestamp": {"gte": (horizon or datetime.min.replace(tzinfo=UTC)).isoformat()}}}
+    kept = [{"range": {"@timestamp": {"gte": horizon.isoformat()}}}] if horizon else []
+    query = {"bool": {"filter": [{"exists": {"field": "occupancy.sequence"}}, *kept]}}
     settled = {"range": {"@timestamp": {"lt": (now - timedelta(seconds=grace)).isoformat()}}}
     for bucket in _buckets(client, index, query, settled):
         boot = _summary(bucket)

@@ -113,6 +113,12 @@ def test_months_that_retention_deleted_are_not_missing(elasticsearch: Store) -> 
     assert too_early[OTHER].missing == 33
 
 
+def test_what_has_no_number_is_not_counted(installed: Store) -> None:
+    (line,) = lines(ONE, [1])
+    installed.create([{name: value for name, value in line.items() if name != "occupancy.sequence"}])
+    assert audited(installed) == {}
+
+
 def test_nothing_stored_is_no_error(installed: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit"], installed.environ) == 0
     assert "0 records of 0 boots are stored" in capsys.readouterr().out
