@@ -22,9 +22,9 @@ from msgspec import Meta
 
 from benchmark import drift_contenders as contenders
 from benchmark import drift_tables as tables
-from benchmark.drift_cases import CASES, CLEAN
+from benchmark.drift_cases import CASES, CLEAN, LONGEST
 from benchmark.drift_contenders import Standing
-from benchmark.drift_rooms import real_days, records, scored, simulated_room
+from benchmark.drift_rooms import Room, real_days, records, scored, simulated_room
 from benchmark.drift_trials import Quiet, Trial, onsets, quiet, trials
 from monitoring.drift.judge import Judge
 from monitoring.drift.judge import judge as judge_records
@@ -40,6 +40,7 @@ from occupancy.report import Section, Table, render
 
 FIRST_SEED = {"tuning": 1000, "judging": 2000}
 MONTH_DAYS = 28
+REAL_DAYS = 3
 T = TypeVar("T")
 
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True):
     onsets: Annotated[int, Meta(ge=0, description="minutes in each room at which every change begins")] = 4
     only: Annotated[str, Meta(description="only changes whose names contain this; empty: all")] = ""
     jobs: Annotated[int, Meta(ge=0, description="processes; 0: as many as cores")] = 0
+    real_onsets: Annotated[int, Meta(ge=0, description="minutes in each run of three real days")] = 20
     beside: Annotated[int, Meta(ge=0, description="rooms in which others are judged beside ours; 0: none")] = 3
     speed: Annotated[int, Meta(ge=0, description="days of readings a minute that are judged for speed; 0: none")] = 695
     save_path: Annotated[str, Meta(min_length=1, description="page to write")] = "out/drift.html"
@@ -69,7 +71,7 @@ def main(argv: list[str]) -> int:
     try:
         chosen = settings.read(Settings, prog="benchmark drift", argv=argv, environ={}, about=__doc__ or "")
         if chosen.quick:
-            chosen = msgspec.structs.replace(chosen, rooms=6, onsets=2, beside=0, speed=0)
+            chosen = msgspec.structs.replace(chosen, rooms=6, onsets=2, real_onsets=0, beside=0, speed=0)
         if absent := contenders.missing() * bool(chosen.beside or chosen.speed):
             print(f"without {' and '.join(absent)}: `make drift-peers` installs what is missing", file=sys.stderr)
         print(scale(chosen), flush=True)
@@ -99,17 +101,22 @@ def scale(chosen: Settings) -> str:
 def run(chosen: Settings, files: Sequence[Path]) -> Iterator[Section]:
     """Judge all that was chosen; gives the tables as they come."""
     first, jobs = FIRST_SEED[chosen.seeds], chosen.jobs or os.cpu_count() or 1
-    if files:
-        yield Section("Real days, each left out once", [tables.false_alarms(judge_days(files), "day", 1)])
-    work = [partial(judge_room, seed, chosen.onsets, chosen.only) for seed in range(first, first + chosen.rooms)]
+    names = [case.name for case in CASES if chosen.only in case.name]
+    data = [dataset.read(path) for path in files]
+    if data:
+        days = [quiet(room, judge) for room in real_days(data)]
+        yield Section("Real days, each left out once", [tables.false_alarms(days, "day", 1)])
+    work = [partial(judge_room, seed, chosen.onsets, names) for seed in range(first, first + chosen.rooms)]
     judged = list(in_processes("simulated rooms", work, jobs))
     quiets, tried = [room.quiet for room in judged], [trial for room in judged for trial in room.trials]
     yield Section("Simulated clean months", [tables.false_alarms(quiets, "week", 7)])
     if tried:
-        order = {case.name: place for place, case in enumerate(CASES)}
-        tried.sort(key=lambda trial: order[trial.case])
         yield Section("Changes", [tables.soon(tried), tables.power(tried)])
         yield Section("Targets", [tables.targets(quiets, tried)])
+    if data and chosen.real_onsets:
+        runs = [partial(judge_real, room, chosen.real_onsets, names) for room in real_days(data, together=REAL_DAYS)]
+        real = [trial for some in in_processes("runs of real days", runs, jobs) for trial in some]
+        yield Section("Changes on the real days", [tables.power(real)])
     if chosen.beside:
         yield Section("Beside others", [tables.standings(beside(range(first, first + chosen.beside), jobs))])
     if chosen.speed:
@@ -128,23 +135,24 @@ def judge(told: Records, known: Reference) -> list[Verdict]:
     return judge_records(told, Judge(known))
 
 
-def judge_days(files: Sequence[Path]) -> list[Quiet]:
-    """Judge each of the real days with what the others teach."""
-    return [quiet(room, judge) for room in real_days([dataset.read(path) for path in files])]
-
-
-def judge_room(seed: int, count: int, only: str) -> Judged:
-    """Judge one simulated room."""
+def judge_room(seed: int, count: int, names: Sequence[str]) -> Judged:
+    """Judge one simulated room, with changes by their names: what makes them can't go to another process."""
+    cases = [case for case in CASES if case.name in names]
     room = simulated_room(seed, MONTH_DAYS)
-    cases = [case for case in CASES if only in case.name]
-    return Judged(quiet(room, judge), list(trials(room, onsets(room, count), cases, judge)))
+    return Judged(quiet(room, judge), list(trials(room, onsets(room, count, LONGEST), cases, judge)))
+
+
+def judge_real(room: Room, count: int, names: Sequence[str]) -> list[Trial]:
+    """Try those changes that take a day on a run of real days: a day before the onset, a day after it."""
+    cases = [case for case in CASES if case.name in names and case.days == 1]
+    return list(trials(room, onsets(room, count, 1), cases, judge))
 
 
 def beside(seeds: Sequence[int], jobs: int) -> list[Standing]:
     """Show the same stretches to ours and to all others that can run here."""
     rooms = [simulated_room(seed, MONTH_DAYS) for seed in seeds]
     pasts = [contenders.past(room) for room in rooms]
-    seen = [contenders.stretches_of(room, n, onsets(room, 1)[0], judge) for n, room in enumerate(rooms)]
+    seen = [contenders.stretches_of(room, n, onsets(room, 1, LONGEST)[0], judge) for n, room in enumerate(rooms)]
     stretches = [stretch for some, _ in seen for stretch in some]
     ours = [alarms for _, some in seen for alarms in some]
     outcomes = [contenders.Outcome("ours", ours), *contenders.plain(stretches, pasts)]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmark.drift_rooms import DAY
 from occupancy.mapping import LABEL
 from occupancy.reading import DERIVED
 from occupancy.simulate import LAMPS_LUX, Fault, Kind, spoil
@@ -13,7 +14,6 @@ from occupancy.simulate import LAMPS_LUX, Fault, Kind, spoil
 SENSOR, BEHAVIOUR, HARMLESS = "sensor", "behaviour", "harmless"
 Spoil = Callable[[pd.DataFrame, int, int], pd.DataFrame]
 """Readings one a minute, the minute from which on they are changed, and a seed; gives the changed ones."""
-DAY = 1440
 
 
 class Case(NamedTuple):
@@ -101,7 +101,8 @@ def _nothing(frame: pd.DataFrame, _onset: int, _seed: int) -> pd.DataFrame:
 
 IN_THE_DARK = _light(lambda rows: rows["Light"] - LAMPS_LUX * _lit(rows))
 
-CLEAN = Case("nothing", HARMLESS, 7, _nothing)
+LONGEST = 7
+CLEAN = Case("nothing", HARMLESS, LONGEST, _nothing)
 """What every case is compared with: a verdict that comes without the change, too, has not found it."""
 
 CASES: tuple[Case, ...] = (

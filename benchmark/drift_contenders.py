@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from benchmark.drift_cases import CASES, CLEAN, DAY
-from benchmark.drift_rooms import Room, Stream, records
+from benchmark.drift_cases import CASES, CLEAN
+from benchmark.drift_rooms import DAY, Room, Stream, records
 from benchmark.drift_trials import HARMFUL, LEAD_DAYS, Judge, changed, opened, stretch
 from occupancy.mapping import LABEL
 from occupancy.reading import NAMES

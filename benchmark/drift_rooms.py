@@ -27,6 +27,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 LEARNING_DAYS = 14
 HYPERPARAMETERS: Candidate = {"max_depth": 2, "n_estimators": 100, "learning_rate": 0.1, "min_child_weight": 10.0}
 FEEDBACK_DELAY = pd.Timedelta(minutes=10)
+DAY = 1440  # readings, one a minute
 LABEL_ONE_IN = 100  # the service's own default
 READING = [f"occupancy.reading.{name}" for name in NAMES]
 LOW, HIGH = np.array([f.low for f in FEATURES]), np.array([f.high for f in FEATURES])
@@ -67,14 +68,25 @@ def simulated_room(seed: int, days: int) -> Room:
     return learnt(f"room-{seed}", seed, frame[learning], frame[~learning], simulated=True)
 
 
-def real_days(data: Sequence[Dataset]) -> list[Room]:
-    """Leave each day of some files out once: a room of that day, which has learnt from all the others."""
-    frame = pd.concat([one.frame for one in data]).sort_values(DATE, ignore_index=True)
+def real_days(data: Sequence[Dataset], together: int = 1) -> list[Room]:
+    """Leave each day of some files out once: a room of that day, which has learnt from all the others.
+
+    A day that two files share makes two rooms: between them nobody measured. With more than one day `together`: each run
+    of so many whole days.
+    """
+    frame = pd.concat([one.frame for one in data], keys=range(len(data)), names=["file", None]).reset_index("file")
+    frame = frame.sort_values(DATE, ignore_index=True)
     day = frame[DATE].dt.date
-    return [
-        learnt(f"{left_out}", number, frame[day != left_out], frame[day == left_out], simulated=False)
-        for number, left_out in enumerate(sorted(set(day)))
-    ]
+    days, rows = sorted(set(day)), day.value_counts()
+    rooms = []
+    for first in range(len(days) - together + 1):
+        run = days[first : first + together]
+        left_out = day.isin(run)
+        if together == 1 or (rows[run] == DAY).all():
+            for file, readings in frame[left_out].groupby("file"):
+                name = f"{run[0]}" if len(readings) == left_out.sum() else f"{run[0]}, file {file}"
+                rooms.append(learnt(name, first, frame[~left_out], readings, simulated=False))
+    return rooms
 
 
 def learnt(name: str, seed: int, history: pd.DataFrame, frame: pd.DataFrame, *, simulated: bool) -> Room:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
+from benchmark.drift_cases import CASES
 from benchmark.drift_contenders import Standing
 from benchmark.drift_trials import HARMFUL, Alarm, Quiet, Trial
 from occupancy.report import Chart, Table
@@ -65,11 +66,9 @@ def power(trials: Sequence[Trial]) -> Table:
 
 
 def by_case(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Sort trials by their case."""
-    sorted_out: dict[str, list[Trial]] = {}
-    for trial in trials:
-        sorted_out.setdefault(trial.case, []).append(trial)
-    return sorted_out
+    """Sort trials by their case, in the cases' order."""
+    tried = {case.name: [trial for trial in trials if trial.case == case.name] for case in CASES}
+    return {name: of_case for name, of_case in tried.items() if of_case}
 
 
 def led_to(consequence: str, trial: Trial) -> bool:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from benchmark.drift_cases import CASES, CLEAN, DAY, Case
-from benchmark.drift_rooms import Room, Stream, records, scored
+from benchmark.drift_cases import CLEAN, Case
+from benchmark.drift_rooms import DAY, Room, Stream, records, scored
 from monitoring.records import Records
 from occupancy.mapping import DATE, LABEL
 from occupancy.reading import NAMES
@@ -77,11 +77,10 @@ def quiet(room: Room, judge: Judge) -> Quiet:
     return Quiet(room.name, days, opened(judge(records(stream, room.name, room.seed), room.reference), stream, 0))
 
 
-def onsets(room: Room, count: int) -> list[int]:
-    """Draw minutes of a room at which changes begin, with a day before them and the longest case's days after."""
-    after = max(case.days for case in CASES)
+def onsets(room: Room, count: int, days: int) -> list[int]:
+    """Draw minutes of a room at which changes begin, with a day before them and so many days after."""
     rng = np.random.default_rng((room.seed, 5))
-    drawn = rng.integers(LEAD_DAYS * DAY, len(room.frame) - after * DAY, count, endpoint=True)
+    drawn = rng.integers(LEAD_DAYS * DAY, len(room.frame) - days * DAY, count, endpoint=True)
     return [int(minute) for minute in sorted(drawn)]
 
 
