@@ -88,26 +88,33 @@ class Writer:
         self._rate, self._wrap = rate, wrap
         self._file: IO[bytes] = path.open("ab", buffering=0)
         self._lock, self._stop = threading.Lock(), threading.Event()
+        self._boot = record.Boot("occupancy", "1.0.0", "cc825e5410e0", simulated=True)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def _run(self) -> None:
-        boot = record.Boot("occupancy", "1.0.0", "cc825e5410e0", simulated=True)
+    def _write(self) -> None:
         request = record.Request("r", "", "", 0)
+        line = record.line(record.refusal(self._boot, request, reason="invalid_json", detail="no JSON"))
+        self._file.write(self._wrap(line))
+        self.written.append(line)
+
+    def _run(self) -> None:
         while not self._stop.wait(0.02):
             with self._lock:
                 for _ in range(max(1, round(self._rate * 0.02))):
-                    line = record.line(record.refusal(boot, request, reason="invalid_json", detail="no JSON"))
-                    self._file.write(self._wrap(line))
-                    self.written.append(line)
+                    self._write()
+
+    def say(self, text: bytes) -> None:
+        """Write what is no record."""
+        with self._lock:
+            self._file.write(self._wrap(text + b"\n"))
 
     def rename(self, target: Path) -> Path:
         """Rotate as kubelet and logrotate do: the file is renamed, then the writer opens a new one."""
         with self._lock:
             self.path.rename(target)
             time.sleep(0.01)
-            self._file.write(self._wrap(line := lines(1)[0]))  # it is still open
-            self.written.append(line)
+            self._write()  # it is still open
             self._file.close()
             self._file = self.path.open("ab", buffering=0)
         return target
