@@ -228,6 +228,3 @@ def _secret(variable: str, path: str) -> str:
 
 def _why(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or "it is not text"
-
-
-_authentication, _trust = authentication, trust
