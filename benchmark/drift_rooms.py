@@ -82,7 +82,7 @@ def real_days(data: Sequence[Dataset], together: int = 1) -> list[Room]:
     for first in range(len(days) - together + 1):
         run = days[first : first + together]
         left_out = day.isin(run)
-        if together == 1 or (rows[run] == DAY).all():
+        if together == 1 or ((rows[run] == DAY).all() and (run[-1] - run[0]).days == together - 1):
             for file, readings in frame[left_out].groupby("file"):
                 name = f"{run[0]}" if len(readings) == left_out.sum() else f"{run[0]}, file {file}"
                 rooms.append(learnt(name, first, frame[~left_out], readings, simulated=False))
@@ -123,7 +123,7 @@ def records(stream: Stream, name: str, seed: int, one_in: int = LABEL_ONE_IN, li
     values = stream.frame[list(NAMES)].to_numpy(np.float64)
     at_fault = np.argmax(~((values >= LOW) & (values <= HIGH)), axis=1)
     missing = np.isnan(values[np.arange(rows), at_fault])
-    predictions = pd.DataFrame(
+    predictions = _frame(
         {
             "@timestamp": observed,
             "event.dataset": _constant("occupancy.prediction", rows),
@@ -149,7 +149,7 @@ def records(stream: Stream, name: str, seed: int, one_in: int = LABEL_ONE_IN, li
     truth = (stream.frame[LABEL] == 1).to_numpy()
     told, by_whom = np.concatenate([truth[wanted], ~said[lied]]), np.repeat([True, False], [wanted.sum(), lied.sum()])
     about = np.concatenate([np.flatnonzero(wanted), np.flatnonzero(lied)])
-    feedback = pd.DataFrame(
+    feedback = _frame(
         {
             "@timestamp": (observed.iloc[about] + FEEDBACK_DELAY).array,
             "event.id": np.array([f"{seed:012x}-{rows + number}" for number in range(1, len(about) + 1)], object),
@@ -166,6 +166,12 @@ def records(stream: Stream, name: str, seed: int, one_in: int = LABEL_ONE_IN, li
         pd.DataFrame(columns=["@timestamp", "event.id", "occupancy.boot", "occupancy.sequence", "occupancy.lost"]),
         pd.DataFrame(columns=["@timestamp", "event.id"]),
     )
+
+
+def _frame(columns: dict[str, Any]) -> pd.DataFrame:
+    """Make a frame whose texts stay objects, as those of records that were read are."""
+    objects = {name: pd.Series(c, dtype=object) for name, c in columns.items() if c.dtype == object}
+    return pd.DataFrame(columns | objects)
 
 
 def _constant(value: object, rows: int) -> Array:
