@@ -310,6 +310,7 @@ def _colourless(part: Json) -> Json:
 
 _TAKEN = ("axis", "axisX", "axisY", "axisLeft", "axisXBand", "axisTemporal", "legend", "line", "point", "text")
 CONFIG: Json = {name: _colourless(THEME[name]) for name in _TAKEN} | {
+    "axisY": _colourless(THEME["axisY"]) | {"labelLimit": 260},
     "kibana": {"hideWarnings": True},  # such as: nothing to show in this time
     "mark": {"color": COLOURS[ACCENT], "tooltip": True},
     "view": {"stroke": None},

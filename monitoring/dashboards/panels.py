@@ -363,7 +363,7 @@ def _verdicts() -> Panel:
             "transform": [{"calculate": what, "as": "what"}],
             "layer": [
                 _layer(
-                    {"type": "bar", "height": 8},
+                    {"type": "bar", "height": 8, "fillOpacity": 0.5},
                     x={"field": "since", "type": "temporal", "title": None},
                     x2={"field": "at"},
                     y=y,

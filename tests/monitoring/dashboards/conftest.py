@@ -8,7 +8,6 @@ import pytest
 from elasticsearch import helpers
 
 from monitoring.dashboards.engine import Stored
-from monitoring.store.setup import install
 from occupancy import record, reference
 from occupancy.record import Boot, Request
 from occupancy.reference import Reference
@@ -93,15 +92,14 @@ def everything() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def stored(elasticsearch: Store, everything: list[dict[str, Any]]) -> Stored:
+def stored(installed: Store, everything: list[dict[str, Any]]) -> Stored:
     """The records of `everything` in a real Elasticsearch, in indices as `setup` makes them."""
-    list(install(elasticsearch.client, elasticsearch.prefix, 0, "0"))
     found = (
-        {"_index": elasticsearch.prefix + record.index(fields), "_id": fields["event.id"], "_source": fields}
+        {"_index": installed.prefix + record.index(fields), "_id": fields["event.id"], "_source": fields}
         for fields in everything
     )
-    helpers.bulk(elasticsearch.client, found, refresh=True)
-    return Stored(elasticsearch.client, elasticsearch.prefix)
+    helpers.bulk(installed.client, found, refresh=True)
+    return Stored(installed.client, installed.prefix)
 
 
 @pytest.fixture(scope="session")
