@@ -74,10 +74,9 @@ def test_pandas_counts_what_elasticsearch_counts(stored: Stored, everything: lis
                 assert same(one, other, 0.02 if panel.name == "latency" else 1e-9), (panel.name, interval)
 
 
-def test_more_buckets_than_elasticsearch_counts_are_refused(everything: list[Json]) -> None:
-    frame = engine.frame(ANSWERS, records.frames(everything))
+def test_more_buckets_than_elasticsearch_counts_are_refused(elasticsearch: Store) -> None:
     with pytest.raises(TooManyBuckets, match="there are too many intervals of 1s; take a longer one"):
-        engine.rows(ANSWERS, frame, SINCE, SINCE + timedelta(days=300), "1s")
+        engine.rows(ANSWERS, Stored(elasticsearch.client), SINCE, SINCE + timedelta(days=300), "1s")
 
 
 def test_what_elasticsearch_can_not_answer_is_told(elasticsearch: Store) -> None:
@@ -106,7 +105,9 @@ def test_a_panel_of_several_kinds_of_record_counts_them_together(everything: lis
     for row in rows:
         numbers = [int(name.split("-")[1]) for name in ids if name.startswith(row["boot"])]
         assert (row["first"], row["last"], row["stored"]) == (min(numbers), max(numbers), len(numbers))
-    assert sum(row["last"] - row["first"] + 1 - row["stored"] for row in rows) == 10  # twice two, then twice three were lost
+    assert (
+        sum(row["last"] - row["first"] + 1 - row["stored"] for row in rows) == 10
+    )  # twice two, then twice three were lost
 
 
 def test_accuracy_joins_the_latest_feedback_to_its_prediction(everything: list[Json]) -> None:
