@@ -113,10 +113,8 @@ def charts(by_band: Sequence[Sequence[Panel]], whole: Mapping[str, Span]) -> lis
 
 
 def around(times: Sequence[pd.Series]) -> Span:
-    """Give whole minutes that hold all these times; the first of 1970 where there are none."""
+    """Give whole minutes that hold all these times, of which there is at least one."""
     known = pd.concat(list(times)).dropna()
-    if known.empty:
-        return Span(0, 60)
     first, last = (int(when.timestamp()) // 60 * 60 for when in (known.min(), known.max()))
     return Span(first, last + 60)
 

@@ -108,7 +108,8 @@
   };
   const cell = (name, value, at) => {
     const text = ["time", "end", "since", "at"].includes(name) ? words(value) : typeof value === "number" ? number(value) : value ?? "–";
-    return make(at ? "td" : "th", text, at ? { class: typeof value === "number" ? "number" : "" } : { scope: "row", class: "time" });
+    const kind = typeof value === "number" ? "number" : text.length > 40 ? "words" : "";
+    return make(at ? "td" : "th", text, at ? { class: kind } : { scope: "row", class: "time" });
   };
   const line = (names, values) => {
     const row = make("tr");

@@ -5,6 +5,7 @@ sample of single readings. However many records there are, it opens as quickly. 
 """
 
 import hashlib
+import math
 import sys
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -30,8 +31,10 @@ from monitoring.settings import PREFIX
 from occupancy import settings
 from occupancy.errors import InputError
 from occupancy.reading import NAMES
-from occupancy.report import cell, templates
+from occupancy.report import render as static
+from occupancy.report import templates
 
+TITLE = "Monitoring report"
 ROOMS = 8
 FINDINGS = 100
 EVENTS = 24  # that a chart has room for
@@ -45,7 +48,7 @@ KINDS = ("refused", "flagged", "uncertain", "wrong")
 HERE = Path(__file__).parent
 
 
-class UncertainFromTo(InputError):
+class BandReversed(InputError):
     """The band of uncertain answers ends before it begins."""
 
 
@@ -75,9 +78,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         Report, prog="monitoring report", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
     )
     if table.uncertain_from > table.uncertain_to:
-        raise UncertainFromTo(
-            f"uncertain from {table.uncertain_from:g} to {table.uncertain_to:g}: the second is smaller"
-        )
+        raise BandReversed(f"uncertain from {table.uncertain_from:g} to {table.uncertain_to:g}: the second is smaller")
     by = table.judge()
     found = records.read(table)
     page = render(found, by, table)
@@ -90,6 +91,8 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
 
 def render(found: Records, by: Judge, table: Report) -> str:
     """Render the page of these records, judged; it asks for nothing outside of it."""
+    if found.predictions.empty:
+        return static(TITLE, words([], []), {}, [])
     state = State()
     verdicts = advance(state, found, by)
     found = found._replace(verdicts=_verdicts(verdicts, found))
@@ -117,7 +120,7 @@ def render(found: Records, by: Judge, table: Report) -> str:
         templates(HERE)
         .get_template("page.html.jinja")
         .render(
-            title="Monitoring report",
+            title=TITLE,
             warning=SIMULATED if (judged["occupancy.simulated"] == True).any() else "",  # noqa: E712 -- absent is not true
             verdict=words(events, summary(verdicts, state, by).splitlines()),
             facts=_facts(judged, whole[DATED], rooms),
@@ -215,13 +218,11 @@ def _words_of(rows: Mapping[str, Any], judged: pd.DataFrame) -> str:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in rows["counts"].items())
     return (
         f"A sample: {len(rows['rows']):,} of {len(judged):,} readings, namely the latest and, of each doubtful kind, the "
-        f"latest. In all there were {kinds} (by feedback). The probability is that the room is occupied."
+        f"latest. In all there were {kinds} by feedback. The probability is that the room is occupied."
     )
 
 
 def _facts(judged: pd.DataFrame, whole: Span, rooms: Sequence[str]) -> dict[str, object]:
-    if judged.empty:
-        return {"readings": 0}
     return {
         "readings": len(judged),
         "time of the readings, UTC": " to ".join(_clock(second).replace("T", " ") for second in whole),
@@ -236,45 +237,33 @@ def _cards(
     """Give each card's name, title, text and note; page.js writes those again that depend on a choice."""
     limits = Thresholds(table.uncertain_from, table.uncertain_to, table.temperature_limit)
     score = scorecard.scores(judged, limits)
-    said = {name: cell(value) for name, value in score.items()}
-    percent = {
-        name: f"{score[name]:.1%}" if score[name] == score[name] else "–"
-        for name in ("uncertain", "accuracy", "estimate")
-    }
-    lasting = sum(event.is_open for event in events)
-    part = table.since or table.until or table.room  # the gaps of a part are not losses
+    told = f"right, of {score['told']:,} told" if score["told"] else "nobody told the truth in this time"
     gone = scorecard.missing(found.predictions, found.feedback, found.losses)
-    admitted = (
-        f"{int(found.losses['occupancy.lost'].sum())} of them admitted by the service"
-        if len(found.losses)
-        else "the numbers in each boot's sequence that are not here"
-    )
+    admitted = f"numbers without a record; {found.losses['occupancy.lost'].sum():,.0f} that the service knows of"
+    lost = (f"{gone:,}", admitted)
+    if table.since or table.until or table.room:
+        lost = ("not counted", "only the whole of all rooms can tell")
+    lasting = sum(event.is_open for event in events)
     return [
-        ("readings", "readings", said["readings"], "answered or refused"),
-        ("refused", "refused", said["refused"], _share(score["refused"], len(judged))),
-        ("uncertain", "uncertain", percent["uncertain"], f"of answers, from {limits.low:g} to {limits.high:g}"),
-        ("flagged", "flagged", said["flagged"], _share(score["flagged"], len(judged))),
-        ("off", "temperature off", said["off"], f"readings more than {limits.limit:g} °C beside 20"),
-        ("latency", "latency", f"{score['median']:.3g} ms", f"median; p99 {score['p99']:.3g} ms"),
-        (
-            "accuracy",
-            "accuracy by feedback",
-            percent["accuracy"],
-            f"right, of {said['told']} told" if score["told"] else "nobody told the truth in this time",
-        ),
-        ("estimate", "accuracy estimated", percent["estimate"], "by the model's own certainty; broken sensors fool it"),
-        ("open", "open findings", str(lasting), f"of {len(events)} in this time"),
-        (
-            "missing",
-            "missing records",
-            "not counted" if part else f"{gone:,}",
-            "only the whole of all rooms can tell" if part else admitted,
-        ),
+        ("readings", "readings", f"{score['readings']:,}", "answered or refused"),
+        ("refused", "refused", f"{score['refused']:,}", f"{_share(score['refused'] / len(judged))} of readings"),
+        ("uncertain", "uncertain", _share(score["uncertain"]), f"of answers, from {limits.low:g} to {limits.high:g}"),
+        ("flagged", "flagged", f"{score['flagged']:,}", f"{_share(score['flagged'] / len(judged))} of readings"),
+        ("off", "temperature off", f"{score['off']:,}", f"readings more than {limits.limit:g} °C beside 20"),
+        ("latency", "latency", _milliseconds(score["median"]), f"median; p99 {_milliseconds(score['p99'])}"),
+        ("accuracy", "accuracy by feedback", _share(score["accuracy"]), told),
+        ("estimate", "accuracy estimated", _share(score["estimate"]), "by the model itself; broken sensors fool it"),
+        ("open", "open findings", f"{lasting:,}", f"of {len(events):,} in this time"),
+        ("missing", "missing records", *lost),
     ]
 
 
-def _share(count: float, whole: int) -> str:
-    return f"{count / whole:.1%} of readings" if whole else "of no readings"
+def _share(part: float) -> str:
+    return "–" if math.isnan(part) else f"{part:.1%}"
+
+
+def _milliseconds(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g} ms"
 
 
 def _groups(

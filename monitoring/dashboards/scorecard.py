@@ -42,10 +42,10 @@ def judged(predictions: pd.DataFrame, feedback: pd.DataFrame) -> pd.DataFrame:
 
 
 def missing(*kinds: pd.DataFrame) -> int:
-    """Count the numbers that are absent from the boots' sequences; the records have to be all that were kept."""
+    """Count the numbers that are absent between the first and the last of each boot; the records have to be all there are."""
     numbers = pd.concat([kind[["occupancy.boot", "occupancy.sequence"]] for kind in kinds]).dropna()
     boots = numbers.drop_duplicates().groupby("occupancy.boot")["occupancy.sequence"]
-    return int((boots.max() - boots.count()).sum())
+    return int((boots.max() - boots.min() + 1 - boots.count()).sum())
 
 
 def scores(frame: pd.DataFrame, thresholds: Thresholds) -> dict[str, float]:
@@ -89,7 +89,7 @@ def tally(frame: pd.DataFrame, since: int, seconds: int) -> dict[str, Columns]:
         "latency": np.log(frame["event.duration"].clip(lower=1)) / np.log(LATENCY_STEP),
     }
     return {
-        "counts": counted.groupby("t", as_index=False).sum().astype(int, errors="ignore").round(1).to_dict("list"),
+        "counts": _columns(counted.groupby("t").sum().round(1).reset_index()),
         **{name: _histogram(begins, np.floor(values.astype(float))) for name, values in bins.items()},
     }
 
@@ -100,4 +100,8 @@ def _distance(frame: pd.DataFrame) -> pd.Series:
 
 def _histogram(begins: pd.Series, bins: pd.Series) -> Columns:
     known = pd.DataFrame({"t": begins, "bin": bins}).dropna().astype("int64")
-    return known.groupby(["t", "bin"]).size().rename("n").reset_index().to_dict("list")
+    return _columns(known.groupby(["t", "bin"]).size().rename("n").reset_index())
+
+
+def _columns(frame: pd.DataFrame) -> Columns:
+    return {str(name): frame[name].tolist() for name in frame}
