@@ -46,6 +46,6 @@ def words(found: Sequence[Finding], rooms: Sequence[str]) -> str:
         said = "There is nothing to judge: no reading lies in this time."
     elif lasting:
         first = lasting[0]
-        said = f"In {first.room}, since {first.since:{CLOCK}}: {first.message}. What to do: {first.advice}."
+        said = f"In room {first.room}, since {first.since:{CLOCK}} UTC: {first.message}. What to do: {first.advice}."
     more = [f"and {len(rooms) - ROOMS} rooms more"] if len(rooms) > ROOMS else []
     return "\n".join([said, *rooms[:ROOMS], *more])

@@ -196,7 +196,7 @@ def sample(judged: pd.DataFrame, limits: Thresholds, size: int) -> dict[str, Any
     columns = {
         "time": part[DATED].dt.as_unit("ms").astype("int64"),
         "room": part["occupancy.room"],
-        "is": [", ".join(kind for kind, holds in zip(kinds, row, strict=True) if holds) for row in kinds.to_numpy()],
+        "is": [", ".join(kind for kind, holds in zip(masks, row, strict=True) if holds) for row in kinds.to_numpy()],
         "answer": part["occupancy.answer"],
         "probability": part["occupancy.probability"],
         **{name: part[f"occupancy.reading.{name}"] for name in NAMES},
