@@ -16,7 +16,7 @@ NDJSON = (
     '{"Temperature": 19.9, "Humidity": 32.1, "Light": 0, "CO2": 452, "id": "r-2"}\n'
 )
 
-_MODEL = "a98df5f0677d"
+_MODEL = "f8fbf10b52fd"
 _OCCUPIED = {"label": 1, "probability": 0.9902433486222884, "answer": "occupied", "model_version": _MODEL}
 _EMPTY = {"label": 0, "probability": 0.0003559085598681122, "answer": "empty", "model_version": _MODEL}
 _BOTH = [

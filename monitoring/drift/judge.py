@@ -108,7 +108,8 @@ def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdi
     room.late += int((refused & ~fresh).sum())
     if (refused & fresh).any():
         signals += health.refused(rows[refused & fresh])
-    new, late = minutes.of(rows[~refused], room.seen, by.zone)
+    kept = room.tail[-1][0] if room.tail else health.NEVER
+    new, late = minutes.of(rows[~refused], room.seen, kept, limits.thinned, by.zone)
     room.late += late
     seen = np.sort(time[fresh])
     if not len(seen):

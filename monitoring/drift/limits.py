@@ -9,6 +9,9 @@ from msgspec import Meta
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What each rule compares with; factors are of the reference's own largest values on clean days."""
 
+    thinned: Annotated[
+        float, Meta(description="seconds after a reading in which another is left out, as too dense to compare")
+    ] = 30.0
     neighbours: Annotated[float, Meta(description="seconds between readings that are compared, of one a minute")] = 90.0
     step_factor: Annotated[float, Meta(description="of the largest clean step within a minute")] = 2.0
     run_factor: Annotated[float, Meta(description="of the longest clean run of equal values")] = 1.5
@@ -32,6 +35,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     error: Annotated[float, Meta(description="share of wrong answers that is accepted", gt=0, lt=1)] = 0.05
     run_length: Annotated[
         int, Meta(description="labelled hours between two false requests to retrain, on average, at least")
-    ] = 5000
+    ] = 50_000
     learning_days: Annotated[int, Meta(description="clean days from which a new room's reference is learned")] = 14
     quiet_seconds: Annotated[float, Meta(description="after which a health event without news is over")] = 3600.0

@@ -1,5 +1,6 @@
-"""One room's readings as arrays: at most one a minute, in order of their own time."""
+"""One room's readings as arrays: about one a minute, in order of their own time."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ _READING = [f"occupancy.reading.{name}" for name in NAMES]
 
 @dataclass(frozen=True)
 class Minutes:
-    """Readings that were answered: the first of each minute.
+    """Readings that were answered, none sooner than half a minute after the one before.
 
     `time`: seconds since 1970, shape (n,); `values`: the sensors in the contract's order, shape (n, 5); `label`: the
     answer, 0 or 1; `half_hour` (0 to 47) and `day` (days since 1970) on the room's clock.
@@ -41,17 +42,32 @@ def seconds(times: pd.Series) -> Array:
     return times.to_numpy("datetime64[us]").astype(np.int64) / 1e6
 
 
-def of(answered: pd.DataFrame, after: float, zone: ZoneInfo) -> tuple[Minutes, int]:
-    """Thin answered predictions to one a minute, later than the minute of `after`; gives them with how many came too late."""
+def of(answered: pd.DataFrame, seen: float, last: float, apart: float, zone: ZoneInfo) -> tuple[Minutes, int]:
+    """Thin answered predictions later than `seen`; gives them, and how many came too late. Times in seconds.
+
+    Readings less than `apart` seconds after the one that was kept before are left out; `last`: the last kept so far.
+    """
     time = seconds(answered["occupancy.reading.time"])
     order = np.argsort(time, kind="stable")
-    minute = time[order] // 60
-    new = minute > after // 60
-    late = int(len(new) - new.sum())
-    new[1:] &= minute[1:] != minute[:-1]
-    rows = order[new]
-    values = answered[_READING].to_numpy(np.float64)[rows]
-    return at(time[rows], values, answered["occupancy.label"].to_numpy(np.float64)[rows], zone), late
+    order = order[time[order] > seen]
+    rows = order[_thin(time[order], last, apart)]
+    values, label = (
+        answered[_READING].to_numpy(np.float64)[rows],
+        answered["occupancy.label"].to_numpy(np.float64)[rows],
+    )
+    return at(time[rows], values, label, zone), len(time) - len(order)
+
+
+def _thin(time: Array, last: float, apart: float) -> Array:
+    """Choose times, in order, of which each is at least so far from the one chosen before."""
+    if not len(time) or (np.diff(time, prepend=last) >= apart).all():  # one a minute, as it should be
+        return np.arange(len(time))
+    listed, chosen = time.tolist(), []
+    index = bisect_left(listed, last + apart)
+    while index < len(listed):
+        chosen.append(index)
+        index = bisect_left(listed, listed[index] + apart, index + 1)
+    return np.array(chosen, np.int64)
 
 
 def at(time: Array, values: Array, label: Array, zone: ZoneInfo) -> Minutes:

@@ -73,6 +73,22 @@ def test_each_fault_meets_its_rule(season: Season, fault: Fault, rule: str, sens
     assert first.certainty
 
 
+def test_readings_that_come_a_second_early_are_neighbours_all_the_same(season: Season) -> None:
+    frame = season.with_faults(Fault("stuck", "CO2", NOON, NOON + 300))
+    frame.loc[1::2, DATE] -= pd.Timedelta(seconds=1)  # as the real ones: 17:51:00, 17:51:59, 17:53:00
+    state = State()
+    assert found(advance(state, as_records(frame), Judge(season.reference))) == {("run", "CO2")}
+    assert state.rooms["A"].judged == len(frame)
+
+
+def test_readings_that_come_every_ten_seconds_are_thinned(season: Season) -> None:
+    frame = season.week.head(300).loc[np.repeat(range(300), 6)].reset_index(drop=True)
+    frame[DATE] = frame[DATE].iloc[0] + pd.to_timedelta(np.arange(1800) * 10, unit="s")
+    state = State()
+    assert advance(state, as_records(frame), Judge(season.reference)) == []
+    assert state.rooms["A"].judged == 600
+
+
 def test_an_event_is_told_once_and_ends(season: Season) -> None:
     verdicts = judge(as_records(season.with_faults(Fault("stuck", "CO2", NOON, NOON + 300))), Judge(season.reference))
     mine = [verdict for verdict in verdicts if verdict.rule == "run"]
