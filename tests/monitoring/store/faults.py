@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -66,6 +67,12 @@ def stored(client: Elasticsearch, prefix: str) -> Counter[str]:
     client.indices.refresh(index=f"{prefix}occupancy-*")
     found = scan(client, index=f"{prefix}occupancy-*", query={"_source": ["event.id"]}, size=2000)
     return Counter(hit["_source"]["event.id"] for hit in found)
+
+
+def count(client: Elasticsearch, prefix: str) -> int:
+    """Count the documents."""
+    client.indices.refresh(index=f"{prefix}occupancy-*")
+    return int(client.count(index=f"{prefix}occupancy-*")["count"])
 
 
 def quarantined(state: Path) -> list[dict[str, Any]]:
@@ -249,6 +256,19 @@ def proxied(url: str) -> Iterator[Proxy]:
 
 
 IMAGE = "docker.elastic.co/elasticsearch/elasticsearch:8.19.0"
+
+
+def unavailable() -> str:
+    """Say why there can be no Elasticsearch in Docker; empty where there can."""
+    if not shutil.which("docker"):
+        return "there is no docker command"
+    for argv in (["version"], ["image", "inspect", IMAGE]):
+        done = subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode and argv == ["version"]:
+            return f"no Docker engine answers: {done.stderr.strip()}"
+    if done.returncode:
+        done = subprocess.run(["docker", "pull", IMAGE], capture_output=True, text=True, timeout=900, check=False)
+    return f"{IMAGE} can't be pulled: {done.stderr.strip()}" if done.returncode else ""
 
 
 class Private:

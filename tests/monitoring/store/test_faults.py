@@ -22,12 +22,15 @@ from tests.monitoring.store.faults import (
     Private,
     Proxy,
     Writer,
+    count,
     cri,
     ids,
     lines,
+    offsets,
     proxied,
     quarantined,
     stored,
+    unavailable,
     until,
 )
 
@@ -70,7 +73,7 @@ def log(tmp_path: Path) -> Path:
 def settle(store: Store, written: list[bytes], quarantine: int = 0) -> None:
     """Wait until all is stored, and hold that nothing is doubled."""
     wanted = set(ids(written))
-    until(lambda: len(stored(store.client, store.prefix)) >= len(wanted) - quarantine)
+    until(lambda: count(store.client, store.prefix) >= len(wanted) - quarantine)
     found = stored(store.client, store.prefix)
     assert set(found) <= wanted
     assert len(wanted) - len(found) == quarantine
@@ -78,7 +81,7 @@ def settle(store: Store, written: list[bytes], quarantine: int = 0) -> None:
 
 
 def some_stored(store: Store, more_than: int = 0) -> None:
-    until(lambda: len(stored(store.client, store.prefix)) > more_than)
+    until(lambda: count(store.client, store.prefix) > more_than)
 
 
 @pytest.mark.parametrize("fault", ["away", "busy", "answers lost", "read-only"])
@@ -127,7 +130,7 @@ def test_the_carrier_is_killed_at_any_moment(store: Store, start: START, log: Pa
     carrier, writer = start(), Writer(log, 400, cri)
     noise = 0
     for _ in range(5):
-        some_stored(store, len(stored(store.client, store.prefix)))
+        some_stored(store, count(store.client, store.prefix))
         writer.say(b"a message that is no record")
         noise += 1
         time.sleep(drawn.uniform(0.0, 1.5))
@@ -226,6 +229,8 @@ def test_the_service_does_not_wait_for_what_becomes_of_its_records(
 
 @pytest.fixture(scope="module")
 def private() -> Iterator[Private]:
+    if why := unavailable():
+        pytest.skip(why)
     private = Private()
     yield private
     private.close()
@@ -245,11 +250,11 @@ def test_elasticsearch_is_killed_in_the_middle_of_a_bulk(
     private: Private, own: Store, tmp_path: Path, both: bool
 ) -> None:
     (tmp_path / "logs").mkdir()
-    written = lines(20_000)
+    written = lines(15_000)
     (tmp_path / "logs" / "a.jsonl").write_bytes(b"".join(written))
     carrier = Carrier(tmp_path, own.environ, "--follow", str(tmp_path / "logs"))
     try:
-        until((carrier.state / "offsets.json").exists)
+        until((carrier.state / "offsets.json").exists)  # the first of 30 bulks was answered
         killers = [threading.Thread(target=private.kill)]
         if both:
             killers.append(threading.Thread(target=carrier.kill))
@@ -257,14 +262,13 @@ def test_elasticsearch_is_killed_in_the_middle_of_a_bulk(
             killer.start()
         for killer in killers:
             killer.join()
+        assert offsets(carrier.state)["a.jsonl"] < sum(map(len, written))
         writer = Writer(tmp_path / "logs" / "b.jsonl", 100)
         private.start()
         if both:
             carrier.start()
         private.wait()
         writer.stop()
-        before = len(stored(own.client, own.prefix))
-        assert before < 20_000 + len(writer.written)
         settle(own, written + writer.written)
         assert carrier.stop() == 0
         assert quarantined(carrier.state) == []

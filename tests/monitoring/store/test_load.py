@@ -9,7 +9,7 @@ import pytest
 from monitoring.__main__ import main
 from monitoring.store.setup import install
 from tests.monitoring.conftest import Store
-from tests.monitoring.store.faults import Carrier, cri, ids, lines, offsets, quarantined, stored, until
+from tests.monitoring.store.faults import Carrier, count, cri, ids, lines, offsets, quarantined, stored, until
 from tests.monitoring.store.test_counts import free_port
 
 
@@ -139,7 +139,7 @@ def test_it_follows_shows_its_counts_and_ends_in_order(store: Store, tmp_path: P
         for n in range(2):
             with path.open("ab") as file:
                 file.write(b"".join(written[10 * n : 10 * n + 10]))
-            until(lambda n=n: len(stored(store.client, store.prefix)) == 10 * n + 10)  # type: ignore[misc]
+            until(lambda n=n: count(store.client, store.prefix) == 10 * n + 10)  # type: ignore[misc]
         second = Carrier(tmp_path, store.environ, "--follow", str(path))
         assert second.ended() == 2
         assert "uses" in carrier.log.read_text()
