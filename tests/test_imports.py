@@ -44,10 +44,15 @@ TESTED_ELSEWHERE = {
     "inference/answering.py": "tests/inference/test_predict.py",  # it is what the callable does with a batch
     "training/charts.py": "tests/training/test_report.py",  # they are drawn in the page
     "training/settings.py": "tests/training/test_pipeline.py",
+    "monitoring/drift/exposition.py": "tests/monitoring/drift/test_watch.py",
+    "monitoring/drift/portions.py": "tests/monitoring/drift/test_watch.py",
+    "monitoring/drift/health.py": "tests/monitoring/drift/test_judge.py",  # its rules show in verdicts
+    "monitoring/drift/learning.py": "tests/monitoring/drift/test_judge.py",
+    "monitoring/drift/verdict.py": "tests/monitoring/drift/test_command.py",
     "monitoring/settings.py": "tests/occupancy/test_settings.py",
     "training/trackers/jsonl.py": "tests/training/test_trackers.py",
 }
-NOT_TESTED = {"occupancy/errors.py": "a class without code"}
+NOT_TESTED = {"occupancy/errors.py": "a class without code", "monitoring/drift/limits.py": "a table without code"}
 
 
 class Source(NamedTuple):

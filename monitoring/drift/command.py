@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from monitoring import records
-from monitoring.drift.judge import Judge, State, advance
+from monitoring.drift.judge import Judge, State, advance, unpacked
 from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_open
 from monitoring.settings import PREFIX, Source
 from occupancy import reference, settings
@@ -83,10 +83,10 @@ def summary(verdicts: Sequence[Verdict], state: State, by: Judge) -> str:
             )  # fmt: skip
             what = ", ".join(text for text, number in parts if number)
         if by.of(name, room) is None:
-            days = len({int(row[0] // 86400) for row in room.history})
+            days = len(set(unpacked(room.history, by.zone).day.tolist()))
             what += f"; learning what is normal here, {days} of {by.limits.learning_days} clean days"
-        if not room.judged and by.of(name, room) is not None and not room.history:
-            what += "; too few readings next to each other to judge"
+        if room.judged and not room.beside * 10 > room.judged:
+            what += "; not judged by steps, runs and noise: its readings are not next to each other"
         if over:
             what += f"; {over} over"
         if room.late or room.ahead:

@@ -31,13 +31,14 @@ class Room(msgspec.Struct):
     """What is remembered of one room. Times are in seconds since 1970.
 
     `reference`: one learned here, of a room that has none; until then `history` gathers its minutes. `tail`: the minutes
-    of the last hour. `late` and `ahead`: readings that were not judged. `sick`: stretches with a health event.
+    of the last hour. `late` and `ahead`: readings that were not judged; `beside`: those judged that had a neighbour. `sick`: stretches with a health event.
     """
 
     seen: float = health.NEVER
     late: int = 0
     ahead: int = 0
     judged: int = 0
+    beside: int = 0
     reference: Reference | None = None
     history: list[list[float]] = []
     tail: list[list[float]] = []
@@ -124,13 +125,14 @@ def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdi
         reference = by.of(name, room)
         if reference is None:
             continue
-        tail = _minutes(room.tail, by.zone)
+        tail = unpacked(room.tail, by.zone)
         signals += health.compared(tail, part, room.memory, reference, limits)
         both = minutes.join(tail, part)
         distance = level.distances(both, reference)[len(tail) :]
         signals += level.jumps(part, distance, reference, limits)
         verdicts += level.tickets(room.days, part, distance, reference, limits, room=name)
         room.judged += len(part)
+        room.beside += int((np.diff(both.time)[max(len(tail) - 1, 0) :] <= limits.neighbours).sum())
         room.tail = _rows(both.take(both.time > both.time[-1] - level.WINDOW))
     if len(new) and by.of(name, room) is None:
         room.tail = _rows(new.take(slice(-1, None)))
@@ -230,7 +232,8 @@ def _rows(part: Minutes) -> list[list[float]]:
     return np.column_stack((part.time, part.values, part.label)).tolist()  # type: ignore[no-any-return]
 
 
-def _minutes(rows: list[list[float]], zone: ZoneInfo) -> Minutes:
+def unpacked(rows: list[list[float]], zone: ZoneInfo) -> Minutes:
+    """Give what a room remembers of its minutes, its tail or its history, as minutes."""
     if not rows:
         return EMPTY
     table = np.array(rows)
