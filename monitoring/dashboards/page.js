@@ -133,6 +133,7 @@
     chart.shown = rows(chunks[state.room].rows[variant.rows][interval.name], span);
     const nothing = chart.shown.every(({ count }) => !count);
     node(".nothing").hidden = !nothing;
+    node(".nothing").textContent = `Nothing to draw: no such record in this time${state.all ? "" : `; the page is about ${chart.whole.map(words).join(" to ")}, by this chart's clock`}.`;
     node(".chart").hidden = node("details").hidden = nothing;
     node(".cut").textContent = interval.name === "whole" ? "Of the whole time." : `One value per ${interval.title}` + (interval.span[0] > span[0] ? `, of which the page has the latest, from ${words(interval.span[0])} on.` : ".");
     if (node("details").open) table(chart);
