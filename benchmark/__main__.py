@@ -5,6 +5,7 @@ import sys
 
 BENCHMARKS = {
     "drift": "false alarms, power and delay of monitoring's judge, beside naive KS, Evidently, NannyML and river",
+    "drift_week": "a simulated week with a stuck sensor, a heating season and a change of behaviour, as a picture",
     "seeds": "trains with ten seeds: how much of the result is chance",
     "serving": "the service's throughput beside an empty Flask handler, FastAPI and MLServer; its latency, start and memory",
     "training": "the search against scikit-learn's RandomizedSearchCV on the same candidates and folds",

@@ -217,18 +217,19 @@ def _within(frame: pd.DataFrame, by: str, what: Range) -> pd.DataFrame:
 def labelled(records: Records) -> pd.DataFrame:
     """Join predictions with the truth that was told, the latest of several, by time of the telling.
 
-    Columns: time, room, probability, label, truth (0 or 1), trusted (who told it had the token), told (when). What comes
+    Columns: time, room, model, probability, label, truth (0 or 1), trusted (who told it had the token), told (when). What comes
     without the token anybody could send: it is shown, and starts nothing.
     """
     latest = records.feedback.drop_duplicates("occupancy.feedback.prediction", keep="last")
     joined = latest.merge(
-        records.predictions[[ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label"]],
+        records.predictions[[ID, TIME, "occupancy.room", "occupancy.model.version", "occupancy.probability", "occupancy.label"]],
         left_on="occupancy.feedback.prediction", right_on=ID,
     )  # fmt: skip
     return pd.DataFrame(
         {
             "time": joined[TIME],
             "room": joined["occupancy.room"],
+            "model": joined["occupancy.model.version"],
             "probability": joined["occupancy.probability"],
             "label": joined["occupancy.label"],
             "truth": joined["occupancy.feedback.occupied"].astype(np.float64),

@@ -23,7 +23,8 @@ from occupancy.reading import NAMES
 from occupancy.reference import Reference
 
 KNOWN = 50_000  # predictions that wait for their truth
-JOINED = [ID, TIME, "occupancy.room", "occupancy.probability", "occupancy.label"]
+JOINED = [ID, TIME, "occupancy.room", "occupancy.model.version", "occupancy.probability", "occupancy.label"]
+MODELS = 3  # of a room, whose answers are followed: in a rollout two answer at a time
 EMPTY = Minutes(np.empty(0), np.empty((0, len(NAMES))), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
@@ -44,7 +45,7 @@ class Room(msgspec.Struct):
     tail: list[list[float]] = []
     memory: health.Memory = msgspec.field(default_factory=health.Memory)
     days: level.Days = msgspec.field(default_factory=level.Days)
-    wealth: loss.Wealth = msgspec.field(default_factory=loss.Wealth)
+    wealth: dict[str, loss.Wealth] = {}
     open: dict[str, Open] = {}
     sick: list[tuple[float, float]] = []
 
@@ -220,11 +221,31 @@ def _answers(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdi
     for begun, ended in [*room.sick, *open_now]:
         healthy &= (time < begun) | (time > ended)
     wrong = (rows["label"] != rows["truth"]).to_numpy(np.float64)
+    model = rows["model"].fillna("").to_numpy()
     verdicts = []
-    for turn in loss.advance(room.wealth, time[healthy], wrong[healthy], by.limits):
+
+    def tell(turn: loss.Turn) -> None:
         state = OPENED if turn.opened else CLOSED
         told = {"at": turn.at, "since": turn.since, "value": turn.error, "limit": by.limits.error}
         verdicts.append(say("loss", name, None, state, **told, rarity=by.limits.run_length))
+
+    rows_healthy = np.flatnonzero(healthy)
+    for part in np.split(rows_healthy, np.flatnonzero(model[rows_healthy][1:] != model[rows_healthy][:-1]) + 1):
+        if not len(part):
+            continue
+        answers = str(model[part[0]])
+        mine = room.wealth.pop(answers, None) or loss.Wealth()
+        for other, theirs in room.wealth.items():
+            if theirs.open:  # another model answers now: that is what was asked for
+                tell(
+                    loss.Turn(
+                        opened=False, at=float(time[part[0]]), since=theirs.since, error=theirs.errors / theirs.hours
+                    )
+                )
+                room.wealth[other] = loss.Wealth()
+        room.wealth = dict([*room.wealth.items(), (answers, mine)][-MODELS:])
+        for turn in loss.advance(mine, time[part], wrong[part], by.limits):
+            tell(turn)
     return verdicts
 
 

@@ -17,7 +17,7 @@ from monitoring.drift.minutes import Array
 
 BETS = (0.025, 0.05, 0.1, 0.2, 0.4)  # as shares of the largest allowed bet; their mean is a mixture
 DATING = 3  # the bet whose CUSUM dates the change
-RECENT = 24  # labelled hours that have to be good again before it closes
+CALM = 120  # labelled hours that have to be good again before it closes: more than a weekend, when nobody is there
 
 
 class Wealth(msgspec.Struct):
@@ -52,7 +52,7 @@ def advance(state: Wealth, time: Array, wrong: Array, limits: Limits) -> list[Tu
     """Follow labelled answers in the order in which their truth was told; gives where the detector opens and closes.
 
     `time`: of the readings, seconds since 1970; `wrong`: 1 or 0. Those of one hour that are told together count as one
-    value, their mean. It closes when the last 24 labelled hours are within what is accepted, and begins anew.
+    value, their mean. It closes when the last 120 labelled hours are within what is accepted, and begins anew.
     """
     turns = []
     hours = (time // 3600).astype(np.int64)
@@ -70,10 +70,10 @@ def advance(state: Wealth, time: Array, wrong: Array, limits: Limits) -> list[Tu
 
 def _end(state: Wealth, now: float, limits: Limits) -> Turn | None:
     error = state.wrong / state.labels
-    state.recent = [*state.recent, error][-RECENT:]
+    state.recent = [*state.recent, error][-CALM:]
     if state.open:
         lately = float(np.mean(state.recent))
-        if len(state.recent) < RECENT or lately > limits.error:
+        if len(state.recent) < CALM or lately > limits.error:
             return None
         turn = Turn(False, now, state.since, lately)
         state.open, state.sums, state.evidence = False, [0.0] * len(BETS), 0.0

@@ -61,7 +61,7 @@ def test_a_worse_model_is_found(error: float, within: int) -> None:
 
 
 def test_it_dates_the_change_and_closes_when_it_is_over() -> None:
-    errors = np.concatenate((np.zeros(100), np.ones(20), np.zeros(60)))
+    errors = np.concatenate((np.zeros(100), np.ones(20), np.zeros(200)))
     opened, closed = loss.advance(Wealth(), *hours(errors), Limits())
     assert (opened.opened, closed.opened) == (True, False)
     assert opened.since / 3600 == pytest.approx(100, abs=1)
@@ -82,6 +82,15 @@ def test_wrong_answers_ask_for_retraining(season: Season) -> None:
     verdicts = judge(as_records(season.week, told=told, wrong=wrong), Judge(season.reference))
     assert [(v.rule, v.state, v.consequence) for v in verdicts] == [("loss", "opened", "retrain")]
     assert "of the answers whose truth is known were wrong" in verdicts[0].message
+
+
+def test_another_model_is_what_was_asked_for(season: Season) -> None:
+    records = as_records(season.week, told=range(0, 10080, 31), wrong=range(3000, 8000, 2))
+    records.predictions.loc[8000:, "occupancy.model.version"] = "ba9876543210"
+    opened, closed = judge(records, Judge(season.reference))
+    assert (opened.state, closed.state, closed.rule) == ("opened", "closed", "loss")
+    assert closed.since == opened.since
+    assert closed.at >= records.predictions["occupancy.reading.time"][8000]
 
 
 def test_labels_that_anybody_could_send_do_not(season: Season) -> None:
