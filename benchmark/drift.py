@@ -23,7 +23,6 @@ from msgspec import Meta
 from benchmark import drift_contenders as contenders
 from benchmark import drift_tables as tables
 from benchmark.drift_cases import CASES, CLEAN, LONGEST
-from benchmark.drift_contenders import Standing
 from benchmark.drift_rooms import Room, real_days, records, scored, simulated_room
 from benchmark.drift_trials import Quiet, Trial, onsets, quiet, trials
 from monitoring.drift.judge import Judge
@@ -53,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True):
     only: Annotated[str, Meta(description="only changes whose names contain this; empty: all")] = ""
     jobs: Annotated[int, Meta(ge=0, description="processes; 0: as many as cores")] = 0
     real_onsets: Annotated[int, Meta(ge=0, description="minutes in each run of three real days")] = 20
-    beside: Annotated[int, Meta(ge=0, description="rooms in which others are judged beside ours; 0: none")] = 3
+    beside: Annotated[int, Meta(ge=0, description="rooms in which others are judged beside ours; 0: none")] = 4
     speed: Annotated[int, Meta(ge=0, description="days of readings a minute that are judged for speed; 0: none")] = 695
     save_path: Annotated[str, Meta(min_length=1, description="page to write")] = "out/drift.html"
     quick: Annotated[bool, Meta(description="6 rooms, 2 onsets, nobody beside ours: for who sets thresholds")] = False
@@ -118,7 +117,7 @@ def run(chosen: Settings, files: Sequence[Path]) -> Iterator[Section]:
         real = [trial for some in in_processes("runs of real days", runs, jobs) for trial in some]
         yield Section("Changes on the real days", [tables.power(real)])
     if chosen.beside:
-        yield Section("Beside others", [tables.standings(beside(range(first, first + chosen.beside), jobs))])
+        yield Section("Beside others", [beside(range(first, first + chosen.beside), jobs)])
     if chosen.speed:
         yield Section("Speed", [speed(first, chosen.speed)])
 
@@ -148,7 +147,7 @@ def judge_real(room: Room, count: int, names: Sequence[str]) -> list[Trial]:
     return list(trials(room, onsets(room, count, 1), cases, judge))
 
 
-def beside(seeds: Sequence[int], jobs: int) -> list[Standing]:
+def beside(seeds: Sequence[int], jobs: int) -> Table:
     """Show the same stretches to ours and to all others that can run here."""
     rooms = [simulated_room(seed, MONTH_DAYS) for seed in seeds]
     pasts = [contenders.past(room) for room in rooms]
@@ -163,7 +162,7 @@ def beside(seeds: Sequence[int], jobs: int) -> list[Standing]:
         work = [partial(contenders.peer, name, path, stretches) for name in there]
         found = sorted(in_processes("libraries", work, jobs), key=lambda some: some[0].detector)
     outcomes += [outcome for some in found for outcome in some]
-    return [contenders.standing(outcome, stretches) for outcome in outcomes]
+    return tables.standings([contenders.standing(outcome, stretches) for outcome in outcomes], stretches)
 
 
 def speed(seed: int, days: int) -> Table:

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from benchmark.drift_cases import CASES
-from benchmark.drift_contenders import Standing
+from benchmark.drift_cases import CASES, CLEAN
+from benchmark.drift_contenders import Standing, Stretch
 from benchmark.drift_trials import HARMFUL, Alarm, Quiet, Trial
 from occupancy.report import Chart, Table
 
@@ -149,8 +149,11 @@ def targets(quiets: Sequence[Quiet], trials: Sequence[Trial]) -> Table:
     return Table([f"harmful: {HARMFUL:g} points of accuracy lost or more", "", "target"], rows)
 
 
-def standings(found: Sequence[Standing]) -> Table:
-    """Tell how the detectors did beside each other."""
+def standings(found: Sequence[Standing], stretches: Sequence[Stretch]) -> Table:
+    """Tell how the detectors did beside each other on some stretches."""
+    clean = sum(stretch.case == CLEAN.name for stretch in stretches)
+    harmful = sum(stretch.harm >= HARMFUL for stretch in stretches)
+    shown = f"{clean} clean stretches, {harmful} harmful, {len(stretches) - clean - harmful} harmless"
     rows = [
         (
             each.detector,
@@ -162,7 +165,7 @@ def standings(found: Sequence[Standing]) -> Table:
         )
         for each in found
     ]
-    columns = ["detector", "clean days with an alarm", "alarms a clean day", "harmful found", "median delay"]
+    columns = [shown, "clean days with an alarm", "alarms a clean day", "harmful found", "median delay"]
     return Table([*columns, "harmless with an alarm"], rows)
 
 

@@ -213,6 +213,9 @@ def test_a_detector_stands_by_its_clean_days_and_what_it_finds() -> None:
     assert found.harmful_found == 0.5
     assert found.delay == np.inf
     assert found.harmless_alarmed == 1
+    table = drift_tables.standings([found], stretches)
+    assert table.columns[0] == "1 clean stretches, 2 harmful, 1 harmless"
+    assert table.rows == [("x", "33%", "0.7", "50%", "never", "100%")]
     assert (stretches[0].begin, stretches[1].begin) == (0, DAY)
 
 
