@@ -19,18 +19,9 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 
+from monitoring.settings import COMMANDS
 from occupancy.errors import InputError
 
-COMMANDS = {
-    "setup": "monitoring.store.setup",
-    "load": "monitoring.store.load",
-    "audit": "monitoring.store.audit",
-    "forget": "monitoring.store.forget",
-    "drift": "monitoring.drift.command",
-    "watch": "monitoring.drift.watch",
-    "report": "monitoring.dashboards.report",
-    "replay": "monitoring.replay",
-}
 BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 
 
@@ -44,7 +35,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         print(f"monitoring: {name!r} is not a command; they are {', '.join(COMMANDS)}", file=sys.stderr)
         return BAD_INPUT
     try:
-        status: int = import_module(COMMANDS[name]).main(argv[1:], environ)
+        status: int = import_module(COMMANDS[name][0]).main(argv[1:], environ)
     except InputError as error:
         print(f"monitoring {name}: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -21,10 +21,9 @@ import numpy as np
 import pandas as pd
 from msgspec import Meta
 
-from monitoring import faults
+from monitoring import faults, settings
 from monitoring.service import Result, Service, token
-from monitoring.settings import PREFIX
-from occupancy import dataset, settings
+from occupancy import dataset
 from occupancy.errors import InputError
 from occupancy.mapping import DATE, LABEL, load_mapping
 from occupancy.progress import Progress
@@ -111,9 +110,7 @@ class Prepared(NamedTuple):
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Replay, and print what became of it in one line, however it ends; gives the exit status."""
-    table = settings.read(
-        Replay, prog="monitoring replay", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
-    )
+    table = settings.read(Replay, "replay", argv, environ, __doc__)
     secret = token(table.token_file)
     rows, notes = prepare(table, pd.Timestamp.now("UTC"))
     for note in notes:

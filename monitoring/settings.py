@@ -3,12 +3,29 @@
 How to reach Elasticsearch is the same for all, in variables that begin with ELASTICSEARCH_.
 """
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from occupancy import settings
+
 PREFIX = "MONITORING_"
+COMMANDS = {
+    "setup": ("monitoring.store.setup", "Setup"),
+    "load": ("monitoring.store.load", "Load"),
+    "audit": ("monitoring.store.audit", "Audit"),
+    "forget": ("monitoring.store.forget", "Forget"),
+    "drift": ("monitoring.drift.command", "Drift"),
+    "watch": ("monitoring.drift.watch", "Watch"),
+    "report": ("monitoring.dashboards.report", "Report"),
+    "replay": ("monitoring.replay", "Replay"),
+}
+"""Each command's module, which has a `main(argv, environ)`, and the name of its table there."""
+SHIPPED_REFERENCE = str(Path(__file__).parents[1] / "inference" / "model" / "reference.json")
 TIME = "ISO 8601, or back from now such as 36h or 7d; empty: no bound"
 
 
@@ -54,3 +71,24 @@ class Source(Elasticsearch, frozen=True, kw_only=True):
     since: Annotated[str, Meta(description=f"records from this time of the reading on: {TIME}")] = ""
     until: Annotated[str, Meta(description=f"records before this time of the reading: {TIME}")] = ""
     room: Annotated[str, Meta(max_length=64, description="of one room; empty: of all")] = ""
+
+
+Table = TypeVar("Table", bound=msgspec.Struct)
+
+
+def read(table: type[Table], command: str, argv: Sequence[str], environ: Mapping[str, str], about: str | None) -> Table:
+    """Read a command's table; a variable of another command's is no error. Raises InvalidSetting."""
+    return settings.read(
+        table,
+        prog=f"monitoring {command}",
+        argv=argv,
+        environ=environ,
+        prefix=PREFIX,
+        about=about or "",
+        siblings=lambda: list(tables().values()),
+    )
+
+
+def tables() -> dict[str, type[msgspec.Struct]]:
+    """Give each command's table, by the command's name; loads all of them."""
+    return {command: getattr(import_module(module), name) for command, (module, name) in COMMANDS.items()}

@@ -15,7 +15,7 @@ import argparse
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar, get_type_hints
 
 import msgspec
@@ -73,7 +73,7 @@ def read(
     environ: Mapping[str, str],
     prefix: str = "",
     about: str = "",
-    siblings: Sequence[type[msgspec.Struct]] = (),
+    siblings: Callable[[], Sequence[type[msgspec.Struct]]] = tuple,
 ) -> Table:
     """Read a settings table from the environment, then the command line, which wins.
 
@@ -85,6 +85,28 @@ def read(
     """
     settings = rows(table, prefix)
     environ = {name: value for name, value in environ.items() if not _is_service_link(name, value)}
+    parser = _parser(table, settings, prog, about)
+    known, unknown = parser.parse_known_intermixed_args(argv)  # FILE --flag FILE
+    _refuse(unknown, [s.flag for s in settings if s.flag])
+    if prefix:
+        names = [setting.variable for setting in settings]
+        strange = [name for name in environ if name.startswith(prefix.upper()) and name not in names]
+        if strange:  # to know the siblings' may take loading them
+            names += [setting.variable for each in siblings() for setting in rows(each, prefix)]
+        _refuse(strange, names)
+    given = vars(known)
+    values: dict[str, Any] = {}
+    for name, setting in zip(table.__struct_fields__, settings, strict=True):
+        if not setting.flag:
+            values[name] = tuple(given[name])
+        elif given[name] is not None:
+            values[name] = _convert(table, name, given[name], setting.flag)
+        elif setting.variable in environ:
+            values[name] = _convert(table, name, environ[setting.variable], setting.variable)
+    return table(**values)
+
+
+def _parser(table: type[msgspec.Struct], settings: Sequence[Setting], prog: str, about: str) -> _Parser:
     parser = _Parser(
         prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -101,21 +123,7 @@ def read(
             parser.add_argument(setting.flag, metavar="VALUE", nargs="?", const="true", help=what)
         else:
             parser.add_argument(setting.flag, metavar="VALUE", help=what)
-    known, unknown = parser.parse_known_intermixed_args(argv)  # FILE --flag FILE
-    _refuse(unknown, [s.flag for s in settings if s.flag])
-    if prefix:
-        names = [s.variable for s in (*settings, *(row for each in siblings for row in rows(each, prefix)))]
-        _refuse([name for name in environ if name.startswith(prefix.upper())], names)
-    given = vars(known)
-    values: dict[str, Any] = {}
-    for name, setting in zip(table.__struct_fields__, settings, strict=True):
-        if not setting.flag:
-            values[name] = tuple(given[name])
-        elif given[name] is not None:
-            values[name] = _convert(table, name, given[name], setting.flag)
-        elif setting.variable in environ:
-            values[name] = _convert(table, name, environ[setting.variable], setting.variable)
-    return table(**values)
+    return parser
 
 
 def _convert(table: type[msgspec.Struct], field: str, text: str, name: str) -> Any:

@@ -10,7 +10,6 @@ import os
 import sys
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +19,7 @@ from msgspec import Meta
 from monitoring.dashboards import engine
 from monitoring.dashboards.counting import Level
 from monitoring.dashboards.panels import ANSWERED, DATED, GROUPS, Json, Panel, panels
-from monitoring.settings import PREFIX, Elasticsearch
+from monitoring.settings import PREFIX, SHIPPED_REFERENCE, Elasticsearch
 from monitoring.store.client import BadConnection, NotAllowed, Refused, Unreachable, authentication, trust
 from occupancy import reference, settings
 from occupancy.reading import NAMES
@@ -325,7 +324,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
     reference: Annotated[
         str, Meta(description="reference.json of the model, for the sensors' season; empty: charts without it")
-    ] = str(Path(__file__).parents[2] / "inference" / "model" / "reference.json")
+    ] = SHIPPED_REFERENCE
     elasticsearch_prefix: Annotated[
         str, Meta(description="of the indices", extra={"variable": "ELASTICSEARCH_PREFIX"})
     ] = ""

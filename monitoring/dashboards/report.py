@@ -17,7 +17,7 @@ import pandas as pd
 from markupsafe import Markup
 from msgspec import Meta
 
-from monitoring import records
+from monitoring import records, settings
 from monitoring.dashboards import embedded, scorecard
 from monitoring.dashboards.embedded import Span
 from monitoring.dashboards.findings import CLOCK, Finding, findings, words
@@ -27,8 +27,6 @@ from monitoring.drift.command import Judging, summary
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.verdict import Verdict
 from monitoring.records import Records
-from monitoring.settings import PREFIX
-from occupancy import settings
 from occupancy.errors import InputError
 from occupancy.reading import NAMES
 from occupancy.report import render as static
@@ -74,9 +72,7 @@ RANGES = {"30 days": 2_592_000, "7 days": 604_800, "24 hours": 86400, "6 hours":
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Write the page and say where it is; gives the exit status."""
-    table = settings.read(
-        Report, prog="monitoring report", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
-    )
+    table = settings.read(Report, "report", argv, environ, __doc__)
     if table.uncertain_from > table.uncertain_to:
         raise BandReversed(f"uncertain from {table.uncertain_from:g} to {table.uncertain_to:g}: the second is smaller")
     by = table.judge()

@@ -5,25 +5,24 @@ Exit status: 0 nothing is wrong; 1 a verdict is open; 2 a setting or a file is w
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from monitoring import records
+from monitoring import records, settings
 from monitoring.drift.judge import Judge, State, advance, unpacked
 from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_open
-from monitoring.settings import PREFIX, Source
-from occupancy import reference, settings
-
-SHIPPED = str(Path(__file__).parents[2] / "inference" / "model" / "reference.json")
+from monitoring.settings import SHIPPED_REFERENCE, Source
+from occupancy import reference
 
 
 class Judging(Source, frozen=True, kw_only=True):
     """With what records are compared."""
 
-    reference: Annotated[str, Meta(description="the reference.json that training wrote beside the model")] = SHIPPED
+    reference: Annotated[str, Meta(description="the reference.json that training wrote beside the model")] = (
+        SHIPPED_REFERENCE
+    )
     reference_rooms: Annotated[
         str,
         Meta(description="rooms that the reference is for, with commas between; the others learn their own; *: all"),
@@ -44,9 +43,7 @@ class Drift(Judging, frozen=True, kw_only=True):
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Judge, and print what was found; gives the exit status."""
-    table = settings.read(
-        Drift, prog="monitoring drift", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
-    )
+    table = settings.read(Drift, "drift", argv, environ, __doc__)
     by, state = table.judge(), State()
     verdicts = advance(state, records.read(table), by)
     found = still_open(verdicts)

@@ -21,6 +21,7 @@ import requests
 from elasticsearch import ApiError, TransportError
 from msgspec import Meta
 
+from monitoring import settings
 from monitoring.drift import portions
 from monitoring.drift.command import Judging
 from monitoring.drift.exposition import Exposition
@@ -28,9 +29,8 @@ from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.portions import Cursor
 from monitoring.drift.verdict import Verdict
 from monitoring.records import NoRecords, Records
-from monitoring.settings import PREFIX
 from monitoring.store.client import connect
-from occupancy import record, settings
+from occupancy import record
 from occupancy.errors import InputError
 
 HOOK_SECONDS = 10.0
@@ -69,9 +69,7 @@ class Memory(msgspec.Struct):
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Look until told to stop; gives the exit status."""
-    table = settings.read(
-        Watch, prog="monitoring watch", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or ""
-    )
+    table = settings.read(Watch, "watch", argv, environ, __doc__)
     by, memory, stop = table.judge(), load(table.watch_state), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -20,7 +20,8 @@ import msgspec
 from elasticsearch import AuthorizationException, NotFoundError
 from msgspec import Meta
 
-from monitoring.settings import PREFIX, Elasticsearch
+from monitoring import settings
+from monitoring.settings import Elasticsearch
 from monitoring.store import templates
 from monitoring.store.client import PAGE, check, connect, explained, hits
 from monitoring.store.forget import forgotten
@@ -29,7 +30,6 @@ from monitoring.store.sequences import Range, count, gaps, ranges, without
 from monitoring.store.templates import FORGOTTEN, Body
 from occupancy.errors import InputError
 from occupancy.record import FEEDBACK, INDICES, PREDICTION
-from occupancy.settings import read
 
 FAMILIES = (INDICES[PREDICTION], INDICES[FEEDBACK])
 BOOTS, SHOWN = 1000, 10
@@ -172,7 +172,7 @@ def file(client: elasticsearch.Elasticsearch, prefix: str, path: str) -> File:
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run the command; gives 1 where something is missing or doubled."""
-    table = read(Audit, prog="monitoring audit", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or "")
+    table = settings.read(Audit, "audit", argv, environ, __doc__)
     prefix = table.elasticsearch_prefix
     with connect(table) as client:
         check(client)

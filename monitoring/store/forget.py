@@ -15,13 +15,13 @@ import elasticsearch
 from elasticsearch.helpers import scan, streaming_bulk
 from msgspec import Meta
 
-from monitoring.settings import PREFIX, Elasticsearch
+from monitoring import settings
+from monitoring.settings import Elasticsearch
 from monitoring.store.client import check, connect, explained, hits
 from monitoring.store.sequences import Range, merged, parse, ranges
 from monitoring.store.templates import FAMILIES, FORGOTTEN
 from occupancy.errors import InputError
 from occupancy.record import FEEDBACK, INDICES, PREDICTION, VERDICT
-from occupancy.settings import read
 
 BATCH = 5000
 GONE = 404
@@ -92,7 +92,7 @@ def forget(client: elasticsearch.Elasticsearch, prefix: str, room: str, now: dat
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run the command; gives 1 where records of the room came in meanwhile."""
-    table = read(Forget, prog="monitoring forget", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or "")
+    table = settings.read(Forget, "forget", argv, environ, __doc__)
     if not table.room:
         raise NoRoom("--room is missing: name the room whose records are to be deleted")
     prefix = table.elasticsearch_prefix

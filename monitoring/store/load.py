@@ -23,7 +23,8 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
-from monitoring.settings import PREFIX, Elasticsearch
+from monitoring import settings
+from monitoring.settings import Elasticsearch
 from monitoring.store.client import connect
 from monitoring.store.counts import Counts, expose
 from monitoring.store.follow import Files
@@ -34,7 +35,6 @@ from monitoring.store.send import CHUNK, CHUNK_BYTES, Sender, Stopped
 from monitoring.store.tail import Tail
 from occupancy.errors import InputError
 from occupancy.progress import Progress
-from occupancy.settings import read
 
 GATHER_SECONDS, POLL_SECONDS, SCAN_SECONDS, SAVE_SECONDS, SAY_SECONDS = 1.0, 0.2, 1.0, 1.0, 60.0
 STOPPED = 128 + signal.SIGTERM
@@ -230,7 +230,7 @@ class Carrier:
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run the command; gives its exit status."""
-    table = read(Load, prog="monitoring load", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or "")
+    table = settings.read(Load, "load", argv, environ, __doc__)
     if not table.file:
         raise NothingNamed("no FILE: name files, globs or folders, such as out/records.jsonl")
     counts, stop = Counts(), threading.Event()

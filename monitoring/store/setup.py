@@ -5,19 +5,18 @@ got new fields. Run it again at every release: what is right already stays as it
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import elasticsearch
 from elasticsearch import BadRequestError, NotFoundError
 from msgspec import Meta
 
-from monitoring.settings import PREFIX, Elasticsearch
+from monitoring import settings
+from monitoring.settings import SHIPPED_REFERENCE, Elasticsearch
 from monitoring.store import templates
 from monitoring.store.client import check, connect, explained
 from monitoring.store.templates import FAMILIES, Body
 from occupancy.errors import InputError
-from occupancy.settings import read
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 
@@ -41,7 +40,7 @@ class Setup(Elasticsearch, frozen=True, kw_only=True):
     reference: Annotated[
         str,
         Meta(description="reference.json of the model, for the sensors' season in Kibana; empty: charts without it"),
-    ] = str(Path(__file__).parents[2] / "inference" / "model" / "reference.json")
+    ] = SHIPPED_REFERENCE
 
 
 class ForeignTemplate(InputError):
@@ -93,7 +92,7 @@ def install(client: elasticsearch.Elasticsearch, prefix: str, retention: int, re
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run the command; gives 0."""
-    table = read(Setup, prog="monitoring setup", argv=argv, environ=environ, prefix=PREFIX, about=__doc__ or "")
+    table = settings.read(Setup, "setup", argv, environ, __doc__)
     with connect(table) as client:
         check(client)
         with explained(client):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from monitoring.__main__ import COMMANDS
+from monitoring.settings import COMMANDS
 from occupancy import __version__, model, record
 from occupancy.simulate import simulate, write
 from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401 -- fixtures
@@ -195,7 +195,7 @@ print(pathlib.Path("/root/.cache/pip").exists())
 
 def test_image_is_compiled(runtime: tuple[str, str]) -> None:
     image, program = runtime
-    modules = ["inference.server.wsgi"] if program == "inference" else [*COMMANDS.values()]
+    modules = ["inference.server.wsgi"] if program == "inference" else [module for module, _ in COMMANDS.values()]
     script = (
         f"import {', '.join(modules)}, sys; print([m.__name__ for m in list(sys.modules.values()) if getattr(m, '__cached__', 0)"
         " and m.__file__.startswith(('/src', '/opt')) and not __import__('os').path.exists(m.__cached__)])"

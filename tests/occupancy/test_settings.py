@@ -142,7 +142,7 @@ class Files(msgspec.Struct, frozen=True):
 
 
 def files(*argv: str, **environ: str) -> Files:
-    return read(Files, prog="load", argv=argv, environ=environ, prefix="LOAD_", siblings=(Table,))
+    return read(Files, prog="load", argv=argv, environ=environ, prefix="LOAD_", siblings=lambda: [Table])
 
 
 def test_what_stands_without_a_flag() -> None:
