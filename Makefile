@@ -68,11 +68,12 @@ docs: $(VENV)/dev ## write docs/reference.md and docs/alerts.md from the tables 
 	$(IN)/python -m docs.reference
 	$(IN)/python -m docs.alerts
 
-# programs whose pins fight ours have environments of their own
+# programs whose pins fight ours have environments of their own; the locks are complete, and pip would not find a locked
+# pandas to be the pandas[parquet] that Evidently asks for
 OTHERS := mlflow fastapi mlserver schemathesis evidently nannyml river
 $(OTHERS:%=$(VENV)-%/ready): $(VENV)-%/ready: requirements/%.txt
 	$(PYTHON) -m venv $(VENV)-$*
-	$(VENV)-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
+	$(VENV)-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.txt
 	@touch $@
 
 mlflow: $(VENV)-mlflow/ready ## the environment in which training tells MLflow of its runs (TRACKERS=mlflow)
