@@ -1,5 +1,6 @@
 """`make docs`: writes docs/reference.md from the tables in the code, so that the two can't differ (a test holds them)."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -10,6 +11,10 @@ from inference.openapi.schemas import REASONS
 from inference.options import OPTIONS
 from inference.settings import PREFIX, SHIPPED_MODEL
 from inference.settings import Settings as Inference
+from monitoring import settings as monitoring
+from monitoring.drift.limits import Limits
+from monitoring.drift.verdict import RULES
+from monitoring.settings import Elasticsearch
 from occupancy import record, settings
 from occupancy.reading import DERIVED, FEATURES, NAMES, Reading
 from training.settings import Settings as Training
@@ -108,6 +113,37 @@ At GET /metrics, with Prometheus' own of the process (`process_*`). Counters end
         )
     }
 
+## Monitoring's settings
+
+Variables, or flags of `python -m monitoring COMMAND` (which win). How to reach Elasticsearch is the same for all commands:
+
+{_settings(settings.rows(Elasticsearch))}
+
+An unknown variable that begins with `{monitoring.PREFIX}` is an error.
+
+{_commands()}
+
+## Verdicts
+
+{
+        _table(
+            ("rule", "layer", "asks for", "message", "how sure", "what to do"),
+            [
+                (
+                    f"`{r.name}`",
+                    r.layer,
+                    r.consequence,
+                    *(_plain(words) for words in (r.message, r.certainty, r.advice)),
+                )
+                for r in RULES.values()
+            ],
+        )
+    }
+
+Their limits; the rules are told in [drift.md](drift.md).
+
+{_table(("limit", "value", "meaning"), [(f"`{r.variable.lower()}`", r.default, r.help) for r in settings.rows(Limits)])}
+
 ## The record
 
 Each reading that is answered, each that is named as wrong, each piece of feedback, each request that the service failed (500) or
@@ -116,6 +152,22 @@ standard output.
 
 {_table(("field", "type", "meaning"), [(f"`{f.name}`", f.type, f.meaning) for f in record.FIELDS])}
 """
+
+
+def _commands() -> str:
+    """List the settings of each of monitoring's commands, but for those that all have."""
+    common = {row.variable for row in settings.rows(Elasticsearch)}
+    parts = []
+    for command, table in monitoring.tables().items():
+        own = [row for row in settings.rows(table, monitoring.PREFIX) if row.variable not in common]
+        rows = [(r.variable or "", f"`{r.flag}`" if r.flag else "FILE...", r.default or "none", r.help) for r in own]
+        listed = _table(("variable", "flag", "default", "meaning"), rows)
+        parts.append(f"`python -m monitoring {command}`\n\n{listed}")
+    return "\n\n".join(parts).replace(monitoring.SHIPPED_REFERENCE, "that of the shipped model")
+
+
+def _plain(words: str) -> str:
+    return re.sub(r"\{(\w+)[^}]*\}", r"*\1*", words)
 
 
 def _meaning(field: str) -> str:

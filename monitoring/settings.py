@@ -64,13 +64,25 @@ class Elasticsearch(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
-class Source(Elasticsearch, frozen=True, kw_only=True):
-    """Which records a command reads: from files where some are named, else from Elasticsearch."""
+class Judged(Elasticsearch, frozen=True, kw_only=True):
+    """Which records a command judges, and with what: from files where some are named, else from Elasticsearch."""
 
     file: Annotated[tuple[str, ...], Meta(description="files of records (.jsonl, .jsonl.gz); none: Elasticsearch")] = ()
+    room: Annotated[str, Meta(max_length=64, description="of one room; empty: of all")] = ""
+    reference: Annotated[str, Meta(description="the reference.json that training wrote beside the model")] = (
+        SHIPPED_REFERENCE
+    )
+    reference_rooms: Annotated[
+        str,
+        Meta(description="rooms that the reference is for, with commas between; the others learn their own; *: all"),
+    ] = "default"
+
+
+class Source(Judged, frozen=True, kw_only=True):
+    """Records of a range of time."""
+
     since: Annotated[str, Meta(description=f"records from this time of the reading on: {TIME}")] = ""
     until: Annotated[str, Meta(description=f"records before this time of the reading: {TIME}")] = ""
-    room: Annotated[str, Meta(max_length=64, description="of one room; empty: of all")] = ""
 
 
 Table = TypeVar("Table", bound=msgspec.Struct)

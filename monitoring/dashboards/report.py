@@ -23,10 +23,11 @@ from monitoring.dashboards.embedded import Span
 from monitoring.dashboards.findings import CLOCK, Finding, findings, words
 from monitoring.dashboards.panels import BAND, DATED, GROUPS, panels
 from monitoring.dashboards.scorecard import Thresholds
-from monitoring.drift.command import Judging, summary
+from monitoring.drift.command import chosen, summary
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.verdict import Verdict
 from monitoring.records import Records
+from monitoring.settings import Source
 from occupancy.errors import InputError
 from occupancy.reading import NAMES
 from occupancy.report import render as static
@@ -50,7 +51,7 @@ class BandReversed(InputError):
     """The band of uncertain answers ends before it begins."""
 
 
-class Report(Judging, frozen=True, kw_only=True):
+class Report(Source, frozen=True, kw_only=True):
     """Which records become a page, and what it takes for doubtful at first; a reader can choose otherwise in it."""
 
     save_path: Annotated[str, Meta(description="where the page is written")] = "out/monitoring.html"
@@ -75,7 +76,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     table = settings.read(Report, "report", argv, environ, __doc__)
     if table.uncertain_from > table.uncertain_to:
         raise BandReversed(f"uncertain from {table.uncertain_from:g} to {table.uncertain_to:g}: the second is smaller")
-    by = table.judge()
+    by = chosen(table)
     found = records.read(table)
     page = render(found, by, table)
     path = Path(table.save_path)

@@ -13,28 +13,11 @@ from msgspec import Meta
 from monitoring import records, settings
 from monitoring.drift.judge import Judge, State, advance, unpacked
 from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_open
-from monitoring.settings import SHIPPED_REFERENCE, Source
+from monitoring.settings import Judged, Source
 from occupancy import reference
 
 
-class Judging(Source, frozen=True, kw_only=True):
-    """With what records are compared."""
-
-    reference: Annotated[str, Meta(description="the reference.json that training wrote beside the model")] = (
-        SHIPPED_REFERENCE
-    )
-    reference_rooms: Annotated[
-        str,
-        Meta(description="rooms that the reference is for, with commas between; the others learn their own; *: all"),
-    ] = "default"
-
-    def judge(self) -> Judge:
-        """Read the reference; raises UnusableReference."""
-        rooms = tuple(name.strip() for name in self.reference_rooms.split(","))
-        return Judge(reference.read(self.reference), rooms)
-
-
-class Drift(Judging, frozen=True, kw_only=True):
+class Drift(Source, frozen=True, kw_only=True):
     """What `drift` can be told."""
 
     json: Annotated[bool, Meta(description="print one JSON object a verdict instead of words")] = False
@@ -44,7 +27,7 @@ class Drift(Judging, frozen=True, kw_only=True):
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Judge, and print what was found; gives the exit status."""
     table = settings.read(Drift, "drift", argv, environ, __doc__)
-    by, state = table.judge(), State()
+    by, state = chosen(table), State()
     verdicts = advance(state, records.read(table), by)
     found = still_open(verdicts)
     for verdict in verdicts if table.all else found:
@@ -52,6 +35,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if not table.json:
         sys.stdout.write(summary(verdicts, state, by) + "\n")
     return 1 if found else 0
+
+
+def chosen(table: Judged) -> Judge:
+    """Read the reference that a command's settings name; raises UnusableReference."""
+    rooms = tuple(name.strip() for name in table.reference_rooms.split(","))
+    return Judge(reference.read(table.reference), rooms)
 
 
 def words(verdict: Verdict) -> str:

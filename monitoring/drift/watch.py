@@ -23,12 +23,13 @@ from msgspec import Meta
 
 from monitoring import settings
 from monitoring.drift import portions
-from monitoring.drift.command import Judging
+from monitoring.drift.command import chosen
 from monitoring.drift.exposition import Exposition
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.portions import Cursor
 from monitoring.drift.verdict import Verdict
 from monitoring.records import NoRecords, Records
+from monitoring.settings import Judged
 from monitoring.store.client import connect
 from occupancy import record
 from occupancy.errors import InputError
@@ -37,7 +38,7 @@ HOOK_SECONDS = 10.0
 HELD = 1000  # verdicts that wait for the webhook
 
 
-class Watch(Judging, frozen=True, kw_only=True):
+class Watch(Judged, frozen=True, kw_only=True):
     """What `watch` can be told; `since` is how far back it looks for boots the first time."""
 
     since: Annotated[str, Meta(pattern="^[0-9]+[mhdw]$", description="how far back it looks, such as 36h or 14d")] = (
@@ -70,7 +71,7 @@ class Memory(msgspec.Struct):
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Look until told to stop; gives the exit status."""
     table = settings.read(Watch, "watch", argv, environ, __doc__)
-    by, memory, stop = table.judge(), load(table.watch_state), threading.Event()
+    by, memory, stop = chosen(table), load(table.watch_state), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     figures = Exposition(table.metrics_port)
@@ -140,6 +141,14 @@ def save(path: str, memory: Memory) -> None:
 
 
 def _portion(table: Watch, cursor: Cursor) -> Records:
+    found = _all_rooms(table, cursor)
+    if table.room:
+        of_it = (found.predictions["occupancy.room"] == table.room).to_numpy()
+        return found._replace(predictions=found.predictions[of_it].reset_index(drop=True))
+    return found
+
+
+def _all_rooms(table: Watch, cursor: Cursor) -> Records:
     if table.file:
         return portions.from_files(table.file, cursor)
     units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -11,6 +11,7 @@ import pytest
 
 from monitoring.__main__ import main
 from monitoring.drift import watch
+from monitoring.drift.command import chosen
 from monitoring.drift.exposition import Exposition
 from monitoring.drift.watch import Memory
 from occupancy import record
@@ -92,6 +93,12 @@ def test_a_file_in_the_place_of_another_is_read_and_nothing_twice(place: Place, 
     assert watch.load(str(place.state)).state.rooms["default"].late == 0
 
 
+def test_one_room_alone(place: Place, capfdbinary: Any) -> None:
+    place.log.write_bytes(lines(60) + lines(20, first=60, co2=700.0))
+    assert place.once(capfdbinary, room="attic") == []
+    assert watch.load(str(place.state)).state.rooms == {}
+
+
 def test_a_missing_file_is_waited_for(place: Place, capfdbinary: Any) -> None:
     assert place.once(capfdbinary) == []
 
@@ -144,7 +151,7 @@ def test_its_figures(place: Place) -> None:
     table = watch.Watch(file=(str(place.log),))
     memory, figures = Memory(), Exposition(0)
     found = watch._portion(table, memory.cursor)
-    figures.show(memory.state, memory.open, watch.look(memory, found, table.judge(), 0), len(found.predictions), 0)
+    figures.show(memory.state, memory.open, watch.look(memory, found, chosen(table), 0), len(found.predictions), 0)
     sample = figures.registry.get_sample_value
     assert sample("occupancy_watch_readings_total") == 80
     run = {"layer": "health", "rule": "run"}
