@@ -33,6 +33,7 @@ demo: $(VENV)/runtime ## the whole way on this machine: data, training, service,
 	@echo "          make train               a model of your own settings: README.md and docs/training.md"
 
 monitoring: $(VENV)/runtime ## the monitoring demonstration on this machine, without any service but ours; ends with the report's path
+	@$(IN)/python -m data.fetch
 	@$(IN)/python -m monitoring.demo
 
 data: $(VENV)/runtime ## download, verify and unpack the real data into data/original
