@@ -16,12 +16,12 @@
     return node;
   };
 
-  const chunks = [];
   const inflate = async (text) => {
     const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
   };
-  const load = async (room) => (chunks[room] ??= await inflate(by(`chunk-${room}`).textContent));
+  const parts = {};
+  const part = (name) => (parts[name] ??= inflate(by(name).textContent)); // unpacked once, when it is asked for
   const rows = ({ columns, values }, [from, to]) => {
     const [time, end] = (columns.includes("time") ? ["time", "end"] : ["since", "at"]).map((name) => columns.indexOf(name)), found = [];
     for (let row = 0; row < (values[0] ?? []).length; row++)
@@ -53,11 +53,12 @@
     }
     return NaN;
   };
-  const score = ({ span, room, band, limit, untouched }) => {
+  const score = async ({ span, room, band, limit, untouched }, current) => {
     first.forEach((text, node) => { node.textContent = text; });
     if (untouched) return; // as it was counted from the records themselves
     const interval = fitting(data.tallies, span, Infinity), [low, high] = data.bands[band];
-    const { counts, ...histograms } = chunks[room].tallies[interval.name];
+    const { counts, ...histograms } = (await part(`tallies-${room}`))[interval.name];
+    if (!current()) return;
     const inside = (t) => t * 1000 + interval.ms > span[0] && t * 1000 < span[1];
     const sums = {};
     for (const name of Object.keys(counts)) sums[name] = counts[name].reduce((sum, n, row) => sum + (inside(counts.t[row]) ? n : 0), 0);
@@ -130,7 +131,7 @@
     const span = state.all ? chart.whole : state.span, node = (name) => chart.node.querySelector(name);
     const interval = chart.kept.find(({ title }) => title === state.title) ?? fitting(chart.kept, span, data.fit);
     const variant = chart.variants[chart.choice[state.band]];
-    chart.shown = rows(chunks[state.room].rows[variant.rows][interval.name], span);
+    chart.shown = rows((await part(`rows-${state.room}`))[variant.rows][interval.name], span);
     const nothing = chart.shown.every(({ count }) => !count);
     node(".nothing").hidden = !nothing;
     node(".nothing").textContent = `Nothing to draw: no such record in this time${state.all ? "" : `; the page is about ${chart.whole.map(words).join(" to ")}, by this chart's clock`}.`;
@@ -155,15 +156,18 @@
     for (const button of document.querySelectorAll("[data-range]"))
       button.setAttribute("aria-pressed", String(state.span[1] === data.span[1] && state.span[0] === begin(button)));
     delete document.body.dataset.drawn;
-    await load(state.room);
-    if (mine !== turn) return; // a newer choice draws now
-    score(state);
+    const current = () => mine === turn; // else a newer choice draws now
+    await score(state, current);
     find(state);
     sample(state);
-    for (const chart of charts) {
+    const boxes = new Map(charts.map((chart) => [chart, chart.node.getBoundingClientRect()]));
+    const inSight = ({ top, bottom }) => bottom > 0 && top < innerHeight;
+    for (const chart of charts.toSorted((a, b) => inSight(boxes.get(b)) - inSight(boxes.get(a)))) {
+      if (!current()) return;
       await draw(chart, state);
-      if (mine !== turn) return;
+      await new Promise((done) => setTimeout(done)); // for the browser to paint, and a reader to scroll
     }
+    if (!current()) return;
     document.body.dataset.drawn = turn;
   };
 

@@ -99,8 +99,12 @@ def render(found: Records, by: Judge, table: Report) -> str:
     whole, events = embedded.spans(found), findings(verdicts)
     rooms = [ALL_ROOMS, *judged["occupancy.room"].dropna().value_counts().index[:ROOMS]]
     charts = embedded.charts([panels(by.reference, band) for band in bands], whole)
-    chunks = [_chunk(found, judged, charts, room, whole[DATED]) for room in rooms]
-    shown, rows = bands.index(limits[:2]), sample(judged, limits, table.sample)
+    counted = _rows(found, charts)
+    rows, tallies = [embedded.squeezed(counted)], [embedded.squeezed(_tallies(judged, whole[DATED]))]
+    for room in rooms[1:]:
+        rows.append(embedded.squeezed(_rows(embedded.of_room(found, room), charts)))
+        tallies.append(embedded.squeezed(_tallies(judged[judged["occupancy.room"] == room], whole[DATED])))
+    shown, taken = bands.index(limits[:2]), sample(judged, limits, table.sample)
     script, library = (HERE / "page.js").read_text("utf-8"), embedded.library()
     data = {
         "span": [second * 1000 for second in whole[DATED]],
@@ -111,7 +115,7 @@ def render(found: Records, by: Judge, table: Report) -> str:
         "tallies": [each.plain() for each in embedded.kept(embedded.INTERVALS, whole[DATED])],
         "charts": [chart.plain() for chart in charts],
         "events": [_event(event) for event in events],
-        "sample": rows,
+        "sample": taken,
     }
     return (
         templates(HERE)
@@ -133,11 +137,12 @@ def render(found: Records, by: Judge, table: Report) -> str:
             findings=events[:FINDINGS],
             more=len(events) - FINDINGS,
             clock=CLOCK,
-            groups=_groups(charts, chunks[0], shown),
-            sample_words=_words_of(rows, judged),
+            groups=_groups(charts, counted, shown),
+            sample_words=_words_of(taken, judged),
             kinds=KINDS,
             data=Markup(embedded.script(data)),  # noqa: S704 -- nothing in it ends its element
-            chunks=[embedded.squeezed(chunk) for chunk in chunks],
+            rows=rows,
+            tallies=tallies,
             library=Markup(library),  # noqa: S704 -- the library, and our own script
             script=Markup(script),  # noqa: S704
         )
@@ -158,22 +163,20 @@ def _event(finding: Finding) -> dict[str, Any]:
     return {"room": finding.opened.room, "since": finding.opened.since.timestamp() * 1000, "until": until}
 
 
-def _chunk(
-    found: Records, judged: pd.DataFrame, charts: Sequence[embedded.Chart], room: str, whole: Span
-) -> dict[str, Any]:
-    """Count all that the page shows of one room, or of all."""
-    if room != ALL_ROOMS:
-        found, judged = embedded.of_room(found, room), judged[judged["occupancy.room"] == room]
+def _rows(found: Records, charts: Sequence[embedded.Chart]) -> dict[str, Any]:
+    """Count the rows of all charts, by question and interval."""
     return {
-        "tallies": {
-            each.interval.name: scorecard.tally(judged, each.span.since, each.interval.seconds)
-            for each in embedded.kept(embedded.INTERVALS, whole)
-        },
-        "rows": {
-            question: {name: embedded.packed(rows) for name, rows in embedded.rows(panel, found, chart.kept).items()}
-            for chart in charts
-            for question, panel in dict(chart.variants).items()
-        },
+        question: {name: embedded.packed(rows) for name, rows in embedded.rows(panel, found, chart.kept).items()}
+        for chart in charts
+        for question, panel in dict(chart.variants).items()
+    }
+
+
+def _tallies(judged: pd.DataFrame, whole: Span) -> dict[str, Any]:
+    """Count what the scorecard is counted again from, by interval."""
+    return {
+        each.interval.name: scorecard.tally(judged, each.span.since, each.interval.seconds)
+        for each in embedded.kept(embedded.INTERVALS, whole)
     }
 
 
@@ -211,10 +214,10 @@ def sample(judged: pd.DataFrame, limits: Thresholds, size: int) -> dict[str, Any
     }
 
 
-def _words_of(rows: Mapping[str, Any], judged: pd.DataFrame) -> str:
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in rows["counts"].items())
+def _words_of(taken: Mapping[str, Any], judged: pd.DataFrame) -> str:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in taken["counts"].items())
     return (
-        f"A sample: {len(rows['rows']):,} of {len(judged):,} readings, namely the latest and, of each doubtful kind, the "
+        f"A sample: {len(taken['rows']):,} of {len(judged):,} readings, namely the latest and, of each doubtful kind, the "
         f"latest. In all there were {kinds} by feedback. The probability is that the room is occupied."
     )
 
@@ -264,14 +267,14 @@ def _milliseconds(value: float) -> str:
 
 
 def _groups(
-    charts: Sequence[embedded.Chart], chunk: Mapping[str, Any], band: int
+    charts: Sequence[embedded.Chart], counted: Mapping[str, Any], band: int
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Order the panels by group, each with a drawing of the whole time for readers without JavaScript."""
     found: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
     for chart in charts:
         question, panel = chart.variants[chart.choice[band]]
         fits = embedded.fitting(chart.kept, chart.whole)
-        rows = embedded.unpacked(chunk["rows"][question][fits.interval.name])
+        rows = embedded.unpacked(counted[question][fits.interval.name])
         found[panel.group].append(
             {"panel": panel, "drawing": embedded.drawing(panel, rows) if any(row["count"] for row in rows) else None}
         )
