@@ -160,12 +160,16 @@
     await score(state, current);
     find(state);
     sample(state);
-    const boxes = new Map(charts.map((chart) => [chart, chart.node.getBoundingClientRect()]));
-    const inSight = ({ top, bottom }) => bottom > 0 && top < innerHeight;
-    for (const chart of charts.toSorted((a, b) => inSight(boxes.get(b)) - inSight(boxes.get(a)))) {
-      if (!current()) return;
-      await draw(chart, state);
-      await new Promise((done) => setTimeout(done)); // for the browser to paint, and a reader to scroll
+    const seen = new Set(charts.filter(({ node }) => {
+      const { top, bottom } = node.getBoundingClientRect();
+      return bottom > 0 && top < innerHeight;
+    }));
+    for (const inSight of [true, false]) {
+      for (const chart of charts) {
+        if (seen.has(chart) === inSight) await draw(chart, state);
+        if (!current()) return;
+      }
+      await new Promise((done) => setTimeout(done)); // for the browser to paint
     }
     if (!current()) return;
     document.body.dataset.drawn = turn;
