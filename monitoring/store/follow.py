@@ -68,6 +68,10 @@ class Files:
         """Bytes on disk that were not read yet."""
         return sum(tail.unread for tail in self._tails.values())
 
+    @property
+    def _crowded(self) -> bool:
+        return sum(tail.opened for tail in self._tails.values()) > MOST_OPEN
+
     def check(self) -> None:
         """Raise NoSuchFile for a FILE that names nothing."""
         for pattern in self._patterns:
@@ -127,11 +131,13 @@ class Files:
 
     def _endless(self) -> Iterator[tuple[Tail, list[Line]] | None]:
         while True:
-            waiting = [tail for tail in self._tails.values() if tail.unread]
+            waiting = [tail for tail in self._tails.values() if tail.ready]
             for tail in [tail for tail in waiting if not tail.packed] or waiting[:1]:
+                before = tail.offset
                 for lines in self._turn(tail):
                     yield tail, lines
-                if not tail.packed and sum(each.opened for each in self._tails.values()) > MOST_OPEN:
+                came_on = tail.offset > before or not tail.unread  # else it would begin at the same place for ever
+                if came_on and self._crowded and not (tail.packed or tail.gone or tail.deleted):
                     tail.close()
             for tail in [tail for tail in self._tails.values() if self._is_over(tail)]:
                 yield tail, self._end(tail)
@@ -149,8 +155,11 @@ class Files:
                     break
             if self._is_over(tail):
                 yield self._end(tail)
-        except (OSError, Damaged) as error:
+        except Damaged as error:
             tail.spoil()
+            self._complain(tail, error)
+        except OSError as error:
+            tail.lose()  # it may have been renamed a moment ago
             self._complain(tail, error)
 
     def _end(self, tail: Tail) -> list[Line]:

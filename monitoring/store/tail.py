@@ -104,6 +104,7 @@ class Tail:
         self.grew = time.monotonic()
         self._fresh, self._known_size, self._spoiled = fresh, status.st_size, -1
         self._content: Content | None = None
+        self._lost = False
         self._start(Mark(0, 0, b""), b"", 0)
 
     def _start(self, mark: Mark, head: bytes, cut: int) -> None:
@@ -131,10 +132,20 @@ class Tail:
         self.close()
         self._spoiled = self._known_size
 
+    def lose(self) -> None:
+        """Leave it alone until it is seen again."""
+        self.close()
+        self._lost = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read, and it can be tried."""
+        return not self._lost and self.unread > 0
+
     def seen(self, path: str, status: os.stat_result) -> None:
         """Note where it is now, and whether it is truncated and as long as before."""
         self.moved |= path != self.path
-        self.path, self._known_size, self.gone = path, status.st_size, False
+        self.path, self._known_size, self.gone, self._lost = path, status.st_size, False, False
         self._replaced = self._content is not None and not self._content.begins(self._head)
 
     @property
@@ -168,6 +179,11 @@ class Tail:
         return size - self._at if size > self._at else int(size < self._at or self._replaced)
 
     # --- where it was left
+
+    @property
+    def offset(self) -> int:
+        """The offset after the last line that was whole."""
+        return self._mark.offset
 
     def position(self) -> Position:
         """Give how far it was read: after the last line that was whole."""

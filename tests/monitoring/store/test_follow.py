@@ -1,13 +1,15 @@
 import gzip
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from monitoring.store import follow
+from monitoring.store import follow, tail
 from monitoring.store.follow import Files, NoSuchFile, paths
-from monitoring.store.offsets import Offsets
+from monitoring.store.lines import Line
+from monitoring.store.offsets import Offsets, Position
 from tests.monitoring.store.faults import lines
 
 
@@ -22,9 +24,8 @@ class Reader:
         self.files.scan()
         found = []
         while item := self.files.read():
-            tail, read = item
-            found += [line.text + b"\n" * line.whole for line in read]
-            self.offsets.positions[tail.serial] = tail.position()
+            found += [line.text + b"\n" * line.whole for line in item[1]]
+            self.offsets.positions[item[0].serial] = item[0].position()
         return found
 
     def close(self) -> None:
@@ -193,7 +194,7 @@ def test_more_files_than_may_be_open_are_all_read(tmp_path: Path, log: Path, mon
     for n in range(10):
         write(log.with_name(f"{n}.log"), written[2 * n + 1])
     assert sorted(reader.read()) == sorted(written[1::2])
-    assert sum(tail.opened for tail in reader.files._tails.values()) <= 4
+    assert sum(each.opened for each in reader.files._tails.values()) <= 4
     reader.close()
 
 
@@ -227,3 +228,127 @@ def test_without_following_each_name_must_be_something(tmp_path: Path, log: Path
     with pytest.raises(NoSuchFile, match=r"b\*': there is no such file"):
         reader.files.check()
     reader.close()
+
+
+class Rotator:
+    """A log and its reader, to whom anything may happen in any order; what was read and not settled is lost by a crash."""
+
+    def __init__(self, folder: Path, draw: random.Random) -> None:
+        self.folder, self.draw, self.written, self.count = folder, draw, list[bytes](), 0
+        self.log = folder / "logs" / "0.log"
+        self.log.parent.mkdir()
+        self.live = self.log.open("ab", buffering=0)
+        self.last = self.log
+        self.settled: set[bytes] = set()
+        self.on_the_way: list[tuple[int, Position, list[Line]]] = []
+        self.reader = Reader(folder, str(self.log.parent))
+
+    def write(self) -> None:
+        for _ in range(self.draw.randint(1, 8)):
+            line = b"%d %s\n" % (len(self.written), b"x" * self.draw.choice([10, 300, 2000]))
+            self.written.append(line)
+            self.live.write(line)
+
+    def write_in_two(self) -> None:
+        line = b"%d %s\n" % (len(self.written), b"y" * 500)
+        self.written.append(line)
+        cut = self.draw.randrange(1, len(line))
+        self.live.write(line[:cut])
+        self.scan()
+        self.read()
+        self.live.write(line[cut:])
+
+    def scan(self) -> None:
+        self.reader.files.scan()
+
+    def read(self, most: int = 6) -> bool:
+        for _ in range(self.draw.randint(1, most)):
+            if (item := self.reader.files.read()) is None:
+                return False
+            self.on_the_way.append((item[0].serial, item[0].position(), item[1]))
+        return True
+
+    def settle(self, most: int = 5) -> None:
+        for _ in range(min(self.draw.randint(1, most), len(self.on_the_way))):
+            serial, position, found = self.on_the_way.pop(0)
+            self.settled |= {line.text + b"\n" for line in found}
+            self.reader.offsets.positions[serial] = position
+
+    def rename(self) -> None:
+        self.count += 1
+        self.last = self.log.rename(self.log.with_name(f"0.log.{self.count}"))
+        if self.draw.random() < 0.5:
+            self.write()
+        self.live.close()
+        self.live = self.log.open("ab", buffering=0)
+
+    def truncate(self) -> None:
+        self.count += 1
+        self.last = self.log.with_name(f"0.log.{self.count}")
+        self.last.write_bytes(self.log.read_bytes())
+        os.truncate(self.log, 0)
+
+    def compress(self) -> None:
+        if self.last != self.log and self.last.suffix != ".gz" and self.last.exists():
+            packed = self.last.with_name(self.last.name + ".gz.tmp")
+            packed.write_bytes(gzip.compress(self.last.read_bytes()))
+            self.last.unlink()
+            self.last = packed.rename(packed.with_suffix(""))
+
+    def crash(self) -> None:
+        if self.draw.random() < 0.7:
+            self.reader.offsets.save(0, self.reader.files.live)
+        self.on_the_way.clear()
+        self.close()
+        self.reader = Reader(self.folder, str(self.log.parent))
+
+    def delete(self) -> None:
+        """Delete a file that is held; no crash comes before it is read."""
+        self.scan()
+        old = [path for path in self.log.parent.iterdir() if path != self.log]
+        if old and all(each.opened for each in self.reader.files._tails.values() if each.unread):
+            self.draw.choice(old).unlink()
+            self.finish()
+            self.reader.offsets.save(0, self.reader.files.live)
+
+    def finish(self) -> None:
+        for _ in range(3):
+            self.scan()
+            while self.read(1000):
+                pass
+        while self.on_the_way:
+            self.settle(1000)
+
+    def close(self) -> None:
+        self.reader.files.close()
+        self.reader.offsets.close()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_happens_in_whatever_order_every_line_is_read(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(seed)
+    for name, values in [("SETTLE_SECONDS", (-1.0, 1000.0)), ("MOST_OPEN", (2, 512)), ("TURN_BLOCKS", (1, 8))]:
+        monkeypatch.setattr(follow, name, draw.choice(values))
+    monkeypatch.setattr(tail, "BLOCK", draw.choice([100, 1000, tail.BLOCK]))
+    it = Rotator(tmp_path, draw)
+    happen: list[Callable[[], object]] = [
+        it.write,
+        it.scan,
+        it.read,
+        it.settle,
+        it.rename,
+        it.truncate,
+        it.compress,
+        it.crash,
+        it.write_in_two,
+        it.delete,
+    ]
+    for step in draw.choices(happen, [30, 10, 20, 10, 5, 5, 5, 5, 3, 2], k=120):
+        step()
+    it.finish()
+    it.live.close()
+    it.close()
+    assert set(it.written) <= it.settled
+    assert len(it.written) > 50
