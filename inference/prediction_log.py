@@ -9,19 +9,19 @@ import logging
 import os
 import select
 import stat
-import sys
 import termios
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from occupancy.record import line
 
 ATOMIC_BYTES, MOST_BYTES = select.PIPE_BUF, 65536
-"""What a pipe takes whole or not at all, so that a line is never cut when the process is killed; and what is written at
-once where that can't block: under load, each turn that the writer needs has to be waited for."""
+"""What a pipe takes whole or not at all, so that it never holds a line cut when the process is killed; and what is written
+at once where that can't block: under load, each turn that the writer needs has to be waited for."""
 GATHER_SECONDS = 0.01
 PATIENCE_SECONDS = 1.0
 """A request waits so long, all its records together, for room in the queue; then none waits until it is half empty."""
@@ -39,7 +39,8 @@ class PredictionLog:
         self._descriptor, self._capacity, self._loss = descriptor, capacity, loss
         self._kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
         self._lines: deque[bytes] = deque()
-        self._pending, self._unwritten = b"", 0  # taken from the queue, not yet (wholly) written, and how many lines
+        # taken from the queue, not yet (wholly) written, and how many lines; first of all the end of a line cut before us
+        self._pending, self._unwritten = b"\n" if self._cut() else b"", 0
         self._admitted = 0
         self._lock = threading.Lock()
         self._work, self._closing = threading.Event(), threading.Event()
@@ -85,6 +86,17 @@ class PredictionLog:
                 self._stuck = True
             time.sleep(0.001)
         return False
+
+    def _cut(self) -> bool:
+        """Say whether the file ends in a part of a line, as one does whose writer was killed (-9) in the middle."""
+        if self._kind != stat.S_IFREG:
+            return False
+        try:
+            with Path(f"/dev/fd/{self._descriptor}").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                return file.read(1) not in (b"", b"\n")
+        except OSError:  # may not be read
+            return False
 
     # --- the writing thread
 
@@ -133,9 +145,13 @@ class PredictionLog:
         return b"".join(taken)
 
     def _takes_at_once(self) -> int:
-        """Give how many bytes a write takes without blocking: half of a pipe's free space, since it is counted in pages."""
+        """Give how many bytes a write takes without blocking.
+
+        An empty pipe takes all that it can hold. Another says how many bytes it holds, but not in how many pages: a page
+        with one byte is full.
+        """
         if self._kind != stat.S_IFIFO or not hasattr(fcntl, "F_GETPIPE_SZ"):
             return MOST_BYTES if self._kind == stat.S_IFREG else ATOMIC_BYTES
-        used = int.from_bytes(fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
-        free = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ) - used
-        return min(max(ATOMIC_BYTES, free // 2), MOST_BYTES)
+        if fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)) != bytes(4):
+            return ATOMIC_BYTES
+        return min(max(ATOMIC_BYTES, fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ)), MOST_BYTES)

@@ -31,7 +31,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 def drain(reading: int, log: PredictionLog) -> bytes:
     """Read until all is written: a thread that still writes when its pipe is closed would write to the next test's."""
     read = b""
-    while log.queued or select.select([reading], [], [], 0.05)[0]:
+    while (log.queued and log._thread.is_alive()) or select.select([reading], [], [], 0.05)[0]:
         if select.select([reading], [], [], 0.01)[0]:
             read += os.read(reading, 65536)
     return read
@@ -49,6 +49,19 @@ def test_every_record_is_a_line_in_the_order_of_writing(tmp_path: Path) -> None:
         log.close()
     assert numbers((tmp_path / "log").read_bytes()) == list(range(5000))
     assert (log.written, log.dropped, log.queued) == (5000, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"", b""), (b"{", b"{\n"), (b'{"n":0}\n{"n"', b'{"n":0}\n{"n"\n'), (b"x\n", b"x\n")]
+)
+def test_a_line_that_another_writer_left_cut_is_ended_first(tmp_path: Path, before: bytes, after: bytes) -> None:
+    (tmp_path / "log").write_bytes(before)
+    with (tmp_path / "log").open("ab") as file:
+        log = PredictionLog(file.fileno(), 10, loss)
+        log.write({"n": 1})
+        log.close()
+    assert (tmp_path / "log").read_bytes() == after + b'{"n":1}\n'
+    assert (log.written, log.queued) == (1, 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pipe may take less")
