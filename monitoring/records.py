@@ -98,9 +98,9 @@ def read(source: Source) -> Records:
     if source.file:
         found, place = from_files(source.file, what), ", ".join(source.file)
     else:
-        from monitoring.store.client import connect  # noqa: PLC0415 -- files need no client
+        from monitoring.store.client import connect, explained  # noqa: PLC0415 -- files need no client
 
-        with connect(source) as client:
+        with connect(source) as client, explained(client):
             found, place = from_elasticsearch(client, source.elasticsearch_prefix, what), source.elasticsearch_url
     if found.predictions.empty:
         raise NoRecords(

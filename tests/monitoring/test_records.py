@@ -11,6 +11,7 @@ import pytest
 from monitoring import records
 from monitoring.records import Range
 from monitoring.settings import Source
+from monitoring.store.client import Unreachable
 from occupancy import record
 from occupancy.record import Boot, Request
 
@@ -90,6 +91,11 @@ def test_what_can_not_be_read_is_said(tmp_path: Path) -> None:
         records.from_files([str(tmp_path / "missing*.jsonl")])
     with pytest.raises(records.InvalidTime, match="'noon' is not a time: expected 2026-11-21"):
         records.read(Source(file=("x",), since="noon"))
+
+
+def test_an_elasticsearch_that_is_away_is_told_in_words() -> None:
+    with pytest.raises(Unreachable, match="no Elasticsearch answers at http://127.0.0.1:9 "):
+        records.read(Source(elasticsearch_url="http://127.0.0.1:9"))
 
 
 def test_bounds_of_time() -> None:
