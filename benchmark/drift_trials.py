@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmark.drift_cases import CLEAN, Case
 from benchmark.drift_rooms import DAY, Room, Stream, records, scored
+from monitoring.drift.verdict import OPENED, Verdict
 from monitoring.records import Records
 from occupancy.mapping import DATE, LABEL
 from occupancy.reading import NAMES
@@ -20,21 +21,7 @@ HARMFUL = 5.0
 """points of accuracy"""
 
 
-class Finding(Protocol):
-    """What a verdict says, of which monitoring's has more."""
-
-    layer: str
-    rule: str
-    sensor: str
-    state: str
-    consequence: str
-
-    @property
-    def at(self) -> Any:
-        """The time of the reading that decided it."""
-
-
-Judge = Callable[[Records, Reference], Sequence[Any]]
+Judge = Callable[[Records, Reference], Sequence[Verdict]]
 
 
 class Alarm(NamedTuple):
@@ -127,13 +114,13 @@ def changed(room: Room, clean: Stream, case: Case) -> Stream:
     return scored(room.booster, frame, clean.observed)
 
 
-def opened(verdicts: Iterable[Finding], stream: Stream, clock: float) -> list[Alarm]:
+def opened(verdicts: Iterable[Verdict], stream: Stream, clock: float) -> list[Alarm]:
     """List the verdicts that opened, each at its true time: `clock` minutes are what the readings' own times are off."""
     begin = stream.observed.iloc[0]
     return [
         Alarm(v.layer, v.rule, v.sensor or "", v.consequence, (v.at - begin) / pd.Timedelta(minutes=1) - clock)
         for v in verdicts
-        if v.state == "opened"
+        if v.state == OPENED
     ]
 
 
