@@ -18,6 +18,7 @@ from occupancy.dataset import Dataset
 from occupancy.mapping import DATE, LABEL, ZONE
 from occupancy.model import THRESHOLD
 from occupancy.reading import FEATURES, NAMES
+from occupancy.record import PREDICTION
 from occupancy.reference import Reference
 from occupancy.simulate import simulate
 from training.search import fit, fold_by_day
@@ -126,7 +127,7 @@ def records(stream: Stream, name: str, seed: int, one_in: int = LABEL_ONE_IN, li
     predictions = _frame(
         {
             "@timestamp": observed,
-            "event.dataset": _constant("occupancy.prediction", rows),
+            "event.dataset": _constant(PREDICTION, rows),
             "event.id": ids,
             "event.outcome": np.where(refused, "failure", "success").astype(object),
             "event.duration": np.full(rows, 1e6),

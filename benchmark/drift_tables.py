@@ -8,12 +8,14 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from benchmark.drift_cases import CASES, CLEAN
+from benchmark.drift_cases import CASES, CLEAN, SENSOR
 from benchmark.drift_contenders import Standing, Stretch
 from benchmark.drift_trials import HARMFUL, Alarm, Quiet, Trial
+from monitoring.drift.verdict import PERSON, RETRAIN, TICKET
 from occupancy.report import Chart, Table
 
-CONSEQUENCES = ("person", "ticket", "retrain")
+WEEK = 7 * 1440.0  # minutes
+CONSEQUENCES = (PERSON, TICKET, RETRAIN)
 FOUND, DELAY_MINUTES, PAGES_A_WEEK, TIMES_FASTER = 0.95, 30.0, 1.0, 20.0  # targets
 
 
@@ -126,9 +128,9 @@ def targets(quiets: Sequence[Quiet], trials: Sequence[Trial]) -> Table:
     pages = Counter(alarm.consequence for quiet in quiets for alarm in quiet.alarms)
     harmful = [trial for trial in trials if trial.harm >= HARMFUL]
     harmless = [trial for trial in trials if trial.harm < HARMFUL]
-    asked = sum(led_to("retrain", trial) for trial in harmless)
+    asked = sum(led_to(RETRAIN, trial) for trial in harmless)
     rows = [
-        ("false pages (person) a week and room", bound(pages["person"], weeks), f"at most {PAGES_A_WEEK:g}"),
+        ("false pages (person) a week and room", bound(pages[PERSON], weeks), f"at most {PAGES_A_WEEK:g}"),
         ("false alarms of any kind a week and room", bound(pages.total(), weeks), ""),
     ]
     for what, chosen in {
@@ -175,12 +177,11 @@ def soon(trials: Sequence[Trial]) -> Chart:
     for name, of_case in by_case(trials).items():
         if statistics.mean(trial.harm for trial in of_case) >= HARMFUL:
             minutes = [delay(trial) for trial in of_case]
-            longest = 7 * 1440.0
-            half, most = (min(max(quantile(minutes, share), 1.0), longest) for share in (0.5, 0.9))
-            kind = "sensor fault" if of_case[0].group == "sensor" else "change of behaviour"
+            half, most = (min(max(quantile(minutes, share), 1.0), WEEK) for share in (0.5, 0.9))
+            kind = "sensor fault" if of_case[0].group == SENSOR else "change of behaviour"
             rows.append({"change": name, "half": half, "most": most, "kind": kind})
     ticks = {"values": [1, 30, 60, 360, 1440, 10080], "labelExpr": _TICKS, "grid": True}
-    scale = {"type": "log", "domain": [1, 10080]}
+    scale = {"type": "log", "domain": [1, WEEK]}
     y = {"field": "change", "type": "nominal", "sort": {"field": "half"}, "title": None}
     x = {"field": "half", "type": "quantitative", "scale": scale, "axis": ticks, "title": "after the onset"}
     colour = {"field": "kind", "type": "nominal"}

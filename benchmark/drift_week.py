@@ -14,9 +14,9 @@ import pandas as pd
 import vl_convert
 from msgspec import Meta
 
-from benchmark.drift_rooms import Room, learnt, records, scored
+from benchmark.drift_rooms import DAY, Room, learnt, records, scored
 from monitoring.drift.judge import Judge, judge
-from monitoring.drift.verdict import Verdict
+from monitoring.drift.verdict import CLOSED, OPENED, PERSON, RETRAIN, TICKET, Verdict
 from monitoring.records import Records, labelled
 from occupancy import settings
 from occupancy.humidity import humidity_ratios
@@ -24,9 +24,8 @@ from occupancy.mapping import DATE, LABEL
 from occupancy.reading import DERIVED
 from occupancy.simulate import LAMPS_LUX, Fault, simulate, spoil
 
-DAY = 1440
 STUCK, HEATED, DARK = 11 * 60, 3.0, 3 * DAY
-COLOURS = {"person": "#b3261e", "ticket": "#9a6700", "retrain": "#0b57d0"}
+COLOURS = {PERSON: "#b3261e", TICKET: "#9a6700", RETRAIN: "#0b57d0"}
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -135,7 +134,7 @@ def picture(week: Week) -> dict[str, Any]:
 def _bars(week: Week, end: str) -> list[dict[str, str]]:
     """Give an event's begin, the time it was told, and its end."""
     zone = week.room.frame[DATE].dt.tz
-    ends = {(v.rule, v.sensor): f"{v.at.astimezone(zone):%Y-%m-%dT%H:%M}" for v in week.verdicts if v.state == "closed"}
+    ends = {(v.rule, v.sensor): f"{v.at.astimezone(zone):%Y-%m-%dT%H:%M}" for v in week.verdicts if v.state == CLOSED}
     return [
         {
             "time": f"{v.since.astimezone(zone):%Y-%m-%dT%H:%M}",
@@ -145,5 +144,5 @@ def _bars(week: Week, end: str) -> list[dict[str, str]]:
             "consequence": v.consequence,
         }
         for v in week.verdicts
-        if v.state == "opened"
+        if v.state == OPENED
     ]
