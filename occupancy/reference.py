@@ -20,7 +20,7 @@ FORMAT = 1
 FILE = "reference.json"
 HALF_HOURS = 48
 LEVEL_MINUTES = 60
-DAY = (9, 17)  # h of the local day: light, with or without lamps
+NIGHT, DAY = (22, 5), (9, 17)  # h of the local day: dark; light, with or without lamps
 RESTS = 0.999  # a sensor that is 0 in this share of clean nights rests at 0
 RESTLESS_STEPS = 30
 
@@ -73,6 +73,16 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     days: dict[str, Day]
     occupied_workday: PerHalfHour
     occupied_weekend: PerHalfHour
+
+
+def at_night(half_hour: Array) -> Array:
+    """Tell which half hours of the local day, 0 to 47, are of the night."""
+    return np.asarray((half_hour >= 2 * NIGHT[0]) | (half_hour < 2 * NIGHT[1]))
+
+
+def by_day(half_hour: Array) -> Array:
+    """Tell which half hours of the local day, 0 to 47, are light."""
+    return np.asarray((half_hour >= 2 * DAY[0]) & (half_hour < 2 * DAY[1]))
 
 
 def compute(data: Dataset) -> Reference:
@@ -132,9 +142,9 @@ class _Format(msgspec.Struct):
 def _sensor(data: Dataset, name: str, neighbours: Array, half_hour: pd.Series) -> Sensor:
     values = data.frame[name]
     steps = values.diff().abs().to_numpy()[1:][neighbours]
-    night = (half_hour >= 44) | (half_hour < 10)  # 22:00 to 05:00
+    night = at_night(half_hour.to_numpy())
     night_zero = _round((values[night] == 0).mean() if night.any() else 0)
-    awake = ((half_hour >= 2 * DAY[0]) & (half_hour < 2 * DAY[1])).to_numpy()
+    awake = by_day(half_hour.to_numpy())
     if night_zero >= RESTS:
         awake = awake | (values != 0).to_numpy()
     apart = pd.Series(np.where(neighbours, values.diff().abs().to_numpy()[1:], np.nan))

@@ -15,7 +15,7 @@ from monitoring.drift.limits import Limits
 from monitoring.drift.minutes import Array, Minutes, join, seconds
 from occupancy.humidity import ROUNDING, humidity_ratios
 from occupancy.reading import DERIVED, FEATURES, NAMES
-from occupancy.reference import DAY, RESTLESS_STEPS, RESTS, Reference
+from occupancy.reference import RESTLESS_STEPS, RESTS, Reference, at_night, by_day
 
 NEVER = -1e18
 
@@ -94,8 +94,7 @@ def compared(tail: Minutes, part: Minutes, memory: Memory, reference: Reference,
     both, new = join(tail, part), slice(len(tail), None)
     near = np.diff(both.time, prepend=NEVER) <= limits.neighbours * max(1.0, reference.sampling_seconds / 60)
     steps = np.abs(np.diff(both.values, axis=0, prepend=both.values[:1]))
-    day = (both.half_hour >= 2 * DAY[0]) & (both.half_hour < 2 * DAY[1])
-    night = (both.half_hour >= 44) | (both.half_hour < 10)
+    day, night = by_day(both.half_hour), at_night(both.half_hour)
     for at, name in enumerate(NAMES):
         if name == DERIVED:
             continue
