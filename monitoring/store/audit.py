@@ -27,11 +27,11 @@ from monitoring.store.client import PAGE, check, connect, explained, hits
 from monitoring.store.forget import forgotten
 from monitoring.store.lines import Assembler, Line, NotARecord, document
 from monitoring.store.sequences import Range, count, gaps, ranges, without
-from monitoring.store.templates import FORGOTTEN, Body
+from monitoring.store.templates import FAMILIES, FORGOTTEN, Body, pattern
 from occupancy.errors import InputError
 from occupancy.record import FEEDBACK, INDICES, PREDICTION
 
-FAMILIES = (INDICES[PREDICTION], INDICES[FEEDBACK])
+NUMBERED = (INDICES[PREDICTION], INDICES[FEEDBACK])  # families whose records have a sequence number
 BOOTS, SHOWN = 1000, 10
 
 
@@ -88,7 +88,7 @@ def boots(client: elasticsearch.Elasticsearch, prefix: str, now: datetime, grace
 
     One whose numbers have the count, sum and sum of squares of 1, 2, ..., n is whole; only the others are read one by one.
     """
-    index = ",".join(f"{prefix}{family}-*" for family in FAMILIES)
+    index = pattern(prefix, *NUMBERED)
     with suppress(AuthorizationException):  # who may only read sees them a second later
         client.indices.refresh(index=f"{index},{prefix}{FORGOTTEN}*")
     horizon = _horizon(client, prefix, now)
@@ -140,7 +140,7 @@ def judge(boot: Boot, numbers: list[int], *, forgotten: Iterable[Range], settled
 
 def file(client: elasticsearch.Elasticsearch, prefix: str, path: str) -> File:
     """Look for each line of a file; raises UnreadableFile."""
-    index = ",".join(f"{prefix}{family}-*" for family in templates.FAMILIES)
+    index = pattern(prefix, *FAMILIES)
     excused = cache(lambda boot: forgotten(client, prefix, boot))
     lines = stored = known = unreadable = 0
     missing: list[int] = []
@@ -267,7 +267,7 @@ def _horizon(client: elasticsearch.Elasticsearch, prefix: str, now: datetime) ->
     with suppress(AuthorizationException, NotFoundError):
         policy = templates.policy_name(prefix)
         days = templates.retention(client.ilm.get_lifecycle(name=policy)[policy]["policy"])
-        names = client.indices.get(index=f"{prefix}{FAMILIES[0]}-*", features="aliases")
+        names = client.indices.get(index=pattern(prefix, NUMBERED[0]), features="aliases")
         oldest = min((datetime.strptime(name[-7:], "%Y.%m").replace(tzinfo=UTC) for name in names), default=now)
         return oldest if days and now >= oldest + timedelta(days=days) else None
     return None

@@ -19,7 +19,7 @@ from monitoring import settings
 from monitoring.settings import Elasticsearch
 from monitoring.store.client import check, connect, explained, hits
 from monitoring.store.sequences import Range, merged, parse, ranges
-from monitoring.store.templates import FAMILIES, FORGOTTEN
+from monitoring.store.templates import FAMILIES, FORGOTTEN, pattern
 from occupancy.errors import InputError
 from occupancy.record import FEEDBACK, INDICES, PREDICTION, VERDICT
 
@@ -99,14 +99,14 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     with connect(table) as client:
         check(client)
         with explained(client):
-            client.indices.refresh(index=_pattern(prefix, *FAMILIES))
+            client.indices.refresh(index=pattern(prefix, *FAMILIES))
             if not table.yes:
                 _print(counts(client, prefix, table.room), "would be deleted; nothing is, without --yes")
                 return 0
             deleted: Counter[str] = Counter()
             for batch in forget(client, prefix, table.room, datetime.now(UTC)):
                 deleted.update(batch)
-            client.indices.refresh(index=f"{_pattern(prefix, *FAMILIES)},{prefix}{FORGOTTEN}*")
+            client.indices.refresh(index=f"{pattern(prefix, *FAMILIES)},{prefix}{FORGOTTEN}*")
             left = counts(client, prefix, table.room)
     _print(deleted, "deleted")
     if left:
@@ -117,11 +117,11 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
 def _batches(client: elasticsearch.Elasticsearch, prefix: str, room: str) -> Iterator[list[Stored]]:
     """Find what is stored of a room; feedback, which has no room, with the prediction that it is about."""
     its = {"term": {"occupancy.room": room}}
-    predictions = _stored(client, _pattern(prefix, INDICES[PREDICTION]), its)
+    predictions = _stored(client, pattern(prefix, INDICES[PREDICTION]), its)
     while batch := list(islice(predictions, BATCH)):
         about = {"terms": {"occupancy.feedback.prediction": [record.id for record in batch]}}
-        yield [*_stored(client, _pattern(prefix, INDICES[FEEDBACK]), about), *batch]
-    yield list(_stored(client, _pattern(prefix, INDICES[VERDICT]), its))
+        yield [*_stored(client, pattern(prefix, INDICES[FEEDBACK]), about), *batch]
+    yield list(_stored(client, pattern(prefix, INDICES[VERDICT]), its))
 
 
 def _stored(client: elasticsearch.Elasticsearch, index: str, query: Mapping[str, Any]) -> Iterator[Stored]:
@@ -148,10 +148,6 @@ def _note(client: elasticsearch.Elasticsearch, prefix: str, records: list[Stored
                 "occupancy.forgotten": [str(part) for part in ranges(its)],
             },
         )
-
-
-def _pattern(prefix: str, *families: str) -> str:
-    return ",".join(f"{prefix}{family}-*" for family in families)
 
 
 def _print(counted: Counter[str], what: str) -> None:

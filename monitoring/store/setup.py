@@ -87,7 +87,7 @@ def install(client: elasticsearch.Elasticsearch, prefix: str, retention: int, re
         else:
             yield Change(UNCHANGED, f"{kind.title} {name}")
     for family in FAMILIES:
-        yield from _existing(client, f"{prefix}{family}-*", templates.settings(prefix, replicas))
+        yield from _existing(client, templates.pattern(prefix, family), templates.settings(prefix, replicas))
 
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
