@@ -26,7 +26,7 @@ import numpy as np
 import xgboost
 from msgspec import Meta
 
-from benchmark import load
+from benchmark import traffic
 from benchmark.peers.contenders import (
     FASTAPI,
     LIMIT,
@@ -212,7 +212,7 @@ def one_round(
 
 def at_half_load(subject: Subject, chosen: Settings, rate: float) -> tuple[float, float, float]:
     """Send at a fixed rate; gives it with the median and the 99th percentile of the latency."""
-    outcome = load.scheduled(
+    outcome = traffic.scheduled(
         subject.server.address, subject.requests, chosen.connections, rate=rate, seconds=chosen.seconds
     )
     answered(subject, outcome)
@@ -223,7 +223,7 @@ def at_half_load(subject: Subject, chosen: Settings, rate: float) -> tuple[float
 def timed(subject: Subject, requests: Sequence[bytes], connections: int, seconds: float, rows: int = 1) -> Window:
     """Load a server as much as it bears. Raises WrongAnswer unless each request gets 200."""
     before = subject.server.cpu_seconds()
-    outcome = load.closed(subject.server.address, requests, connections, seconds=seconds)
+    outcome = traffic.closed(subject.server.address, requests, connections, seconds=seconds)
     used = subject.server.cpu_seconds() - before
     answered(subject, outcome, rows)
     return Window(
@@ -234,7 +234,7 @@ def timed(subject: Subject, requests: Sequence[bytes], connections: int, seconds
     )
 
 
-def answered(subject: Subject, outcome: load.Outcome, rows: int = 1) -> None:
+def answered(subject: Subject, outcome: traffic.Outcome, rows: int = 1) -> None:
     """Count what was answered; raises WrongAnswer unless that is all, with 200."""
     if outcome.errors or set(outcome.statuses) != {200}:
         raise WrongAnswer(f"{subject.contender.name}: {dict(outcome.statuses)} and errors {dict(outcome.errors)}")
@@ -263,7 +263,7 @@ def check(subject: Subject, known: Known) -> None:
 def check_batch(subject: Subject, known: Known, size: int) -> list[bytes]:
     """Make the request of a batch, once its answer has been checked."""
     body = json.dumps(known.readings[:size]).encode()
-    sent = load.request(subject.server.address, subject.contender.path, body)
+    sent = traffic.request(subject.server.address, subject.contender.path, body)
     given = [float(answer["probability"]) for answer in ask(subject, sent, rows=size)]
     compare(subject, given, known.probabilities[:size])
     return [sent]
@@ -271,7 +271,7 @@ def check_batch(subject: Subject, known: Known, size: int) -> list[bytes]:
 
 def ask(subject: Subject, sent: bytes, rows: int = 1) -> Any:
     """Send one request and decode its answer; raises WrongAnswer unless it is 200."""
-    status, body = load.once(subject.server.address, sent)
+    status, body = traffic.once(subject.server.address, sent)
     if status != 200:
         raise WrongAnswer(f"{subject.contender.name} answers {status}: {body[:500]!r}")
     subject.answered += rows
@@ -300,7 +300,7 @@ def serve(
     """Run a contender, its records going to a counter, on a core."""
     address = ("127.0.0.1", contender.port)
     requests = [
-        load.request(address, contender.path, contender.encode(reading)) for reading in known.readings[:READINGS]
+        traffic.request(address, contender.path, contender.encode(reading)) for reading in known.readings[:READINGS]
     ]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment = {**inherited, "OMP_NUM_THREADS": "1", **contender.environment}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import load
+from benchmark import traffic
 from occupancy.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ class NeverAnswered(InputError):
 class Server:
     """A running server, and the seconds from its start to its first answer."""
 
-    address: load.Address
+    address: traffic.Address
     pid: int
     start_seconds: float
 
@@ -54,7 +54,7 @@ def pinned(cores: set[int]) -> Iterator[None]:
 @contextmanager
 def running(
     command: Sequence[str | Path],
-    address: load.Address,
+    address: traffic.Address,
     first: bytes,
     *,
     environment: Mapping[str, str],
@@ -97,11 +97,11 @@ def free_ports() -> Iterator[int]:
             yield port
 
 
-def answers(address: load.Address, request: bytes) -> bool:
+def answers(address: traffic.Address, request: bytes) -> bool:
     """Tell whether a request gets 200."""
     try:
-        return load.once(address, request)[0] == 200
-    except (OSError, load.BadAnswer):
+        return traffic.once(address, request)[0] == 200
+    except (OSError, traffic.BadAnswer):
         return False
 
 

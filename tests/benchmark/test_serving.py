@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import load, serving
+from benchmark import serving, traffic
 from benchmark.peers import contenders, inside
 from benchmark.peers.image import DockerFailed, start_image
 from benchmark.peers.server import NeverAnswered, answers, free_ports, pinned, running
@@ -79,8 +79,8 @@ def test_fastapi_refuses_what_the_contract_refuses(tmp_path: Path) -> None:
                 (feature.high + 1, 422),
             ]:
                 body = json.dumps({**known.readings[0], feature.name: value}).encode()
-                sent = load.request(subject.server.address, "/predict", body)
-                assert load.once(subject.server.address, sent)[0] == status, (feature.name, value)
+                sent = traffic.request(subject.server.address, "/predict", body)
+                assert traffic.once(subject.server.address, sent)[0] == status, (feature.name, value)
 
 
 def test_wrong_answers_are_not_timed(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_wrong_answers_are_not_timed(tmp_path: Path) -> None:
             serving.check(subject, wrong)
         with pytest.raises(WrongAnswer, match="gives"):
             serving.check_batch(subject, wrong, 5)
-        bad = load.request(subject.server.address, "/predict", b"{}")
+        bad = traffic.request(subject.server.address, "/predict", b"{}")
         with pytest.raises(WrongAnswer, match="answers 4"):
             serving.ask(subject, bad)
         with pytest.raises(WrongAnswer, match=r"\{4\d\d: \d+\}"):
@@ -112,7 +112,7 @@ def test_a_server_that_ends_says_why(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     with (
         pytest.raises(NeverAnswered, match="no such thing"),
-        running(command, address, load.request(address, "/"), environment={}, core=core, log=tmp_path / "log"),
+        running(command, address, traffic.request(address, "/"), environment={}, core=core, log=tmp_path / "log"),
     ):
         pass
 

@@ -36,6 +36,8 @@ class Outcome:
     errors: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     """seconds of each answered request, in the order of the answers"""
+    answers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """each answered request and the body of its answer, likewise; only where `keep` is set"""
 
     @property
     def rate(self) -> float:
@@ -64,6 +66,7 @@ def closed(
     seconds: float = float("inf"),
     count: int | None = None,
     fresh: bool = False,
+    keep: bool = False,
 ) -> Outcome:
     """Send the requests in turn, on each connection the next as soon as the last is answered, until time or count is up.
 
@@ -72,7 +75,7 @@ def closed(
     until = time.perf_counter() + seconds
     numbers = itertools.count() if count is None else range(count)
     now = itertools.takewhile(lambda _: time.perf_counter() < until, (_NOW for _ in numbers))
-    return _run(_Loop(address, connections, selectors.DefaultSelector()), requests, now, fresh)
+    return _run(_Loop(address, connections, selectors.DefaultSelector(), keep), requests, now, fresh)
 
 
 def scheduled(
@@ -109,10 +112,11 @@ def once(address: Address, sent: bytes, timeout: float = LAST_ANSWER_SECONDS) ->
 class _Connection:
     """One place to send from: its socket, the request that is out, and what came back of its answer."""
 
-    __slots__ = ("begun", "end", "received", "socket", "unsent")
+    __slots__ = ("begun", "end", "received", "sent", "socket", "unsent")
 
     def __init__(self) -> None:
         self.socket: socket.socket | None = None
+        self.sent = b""
         self.unsent: memoryview | None = None
         self.received = bytearray()
         self.end: int | None = None
@@ -120,8 +124,10 @@ class _Connection:
 
 
 class _Loop:
-    def __init__(self, address: Address, connections: int, selector: selectors.BaseSelector) -> None:
-        self.address, self.selector = address, selector
+    def __init__(
+        self, address: Address, connections: int, selector: selectors.BaseSelector, keep: bool = False
+    ) -> None:
+        self.address, self.selector, self.keep = address, selector, keep
         self.free = deque(_Connection() for _ in range(connections))
         self.out = 0
         self.buffer = memoryview(bytearray(1 << 18))  # recv() would allocate as much as it might read, each time
@@ -130,7 +136,7 @@ class _Loop:
     def send(self, connection: _Connection, sent: bytes, begun: float) -> None:
         """Begin a request; `begun` is the time that its latency counts from."""
         self.out += 1
-        connection.begun, connection.unsent = begun, memoryview(sent)
+        connection.begun, connection.sent, connection.unsent = begun, sent, memoryview(sent)
         try:
             if connection.socket is None:
                 self.connect(connection)
@@ -192,6 +198,8 @@ class _Loop:
             raise BadAnswer("more came back than was asked for")
         self.outcome.latencies.append(time.perf_counter() - connection.begun)
         self.outcome.statuses[_status(received)] += 1
+        if self.keep:
+            self.outcome.answers.append((connection.sent, bytes(received[received.index(b"\r\n\r\n") + 4 :])))
         if fresh or connection.unsent or _CLOSE.search(received, 0, received.index(b"\r\n\r\n")):
             self.disconnect(connection)
         self.release(connection)
