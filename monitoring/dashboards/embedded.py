@@ -16,7 +16,7 @@ import pandas as pd
 import vl_convert
 
 from monitoring.dashboards import engine
-from monitoring.dashboards.panels import ANSWERED, DATED, Panel
+from monitoring.dashboards.panels import ANSWERED, DATED, Json, Panel
 from monitoring.records import Records
 from occupancy.report import THEME, draw
 
@@ -24,8 +24,6 @@ BUCKETS = 720
 WEEK = 336  # half hours: what is kept of a panel that fixes its own interval
 FIT = 300  # values over time that a chart has room for
 HEIGHT = 220  # CSS pixels, of a panel that names none
-
-Json = dict[str, Any]
 
 
 class Interval(NamedTuple):

@@ -78,7 +78,7 @@
     put("card", "flagged", whole(sums.flagged));
     put("note", "flagged", `${share(sums.flagged, sums.readings)} of readings`);
     put("card", "off", whole(count(over("distance"), (bin) => bin >= Math.round(limit * 10))));
-    put("note", "off", `readings more than ${limit} °C beside 20`);
+    put("note", "off", `readings more than ${limit} °C beside ${data.expected}`);
     put("card", "latency", `${number(quantile(latency, 0.5), 2)} ms`);
     put("note", "latency", `median, about; p99 about ${number(quantile(latency, 0.99), 2)} ms`);
     put("card", "accuracy", share(sums.right, sums.told));

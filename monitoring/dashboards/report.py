@@ -21,7 +21,7 @@ from monitoring import records, settings
 from monitoring.dashboards import embedded, scorecard
 from monitoring.dashboards.embedded import Span
 from monitoring.dashboards.findings import CLOCK, Finding, findings, words
-from monitoring.dashboards.panels import BAND, DATED, GROUPS, panels
+from monitoring.dashboards.panels import BAND, DATED, EXPECTED_TEMPERATURE, GROUPS, panels
 from monitoring.dashboards.scorecard import Thresholds
 from monitoring.drift.command import chosen, summary
 from monitoring.drift.judge import Judge, State, advance
@@ -51,6 +51,10 @@ class BandReversed(InputError):
     """The band of uncertain answers ends before it begins."""
 
 
+class NotWritten(InputError):
+    """The page can't be written where it should be."""
+
+
 class Report(Source, frozen=True, kw_only=True):
     """Which records become a page, and what it takes for doubtful at first; a reader can choose otherwise in it."""
 
@@ -60,7 +64,12 @@ class Report(Source, frozen=True, kw_only=True):
     ] = BAND[0]
     uncertain_to: Annotated[float, Meta(ge=0, le=1, description="and up to this one")] = BAND[1]
     temperature_limit: Annotated[
-        float, Meta(ge=0, le=50, description="a temperature stands out beyond so many °C beside its expected 20")
+        float,
+        Meta(
+            ge=0,
+            le=50,
+            description=f"a temperature stands out beyond so many °C beside its expected {EXPECTED_TEMPERATURE:g}",
+        ),
     ] = 1.0
     sample: Annotated[
         int,
@@ -78,10 +87,15 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         raise BandReversed(f"uncertain from {table.uncertain_from:g} to {table.uncertain_to:g}: the second is smaller")
     by = chosen(table)
     found = records.read(table)
+    if found.unread:
+        sys.stderr.write(f"monitoring report: {records.passed_over(found.unread)}\n")
     page = render(found, by, table)
     path = Path(table.save_path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, "utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, "utf-8", "replace")
+    except OSError as error:
+        raise NotWritten(f"{path} can't be written: {error.strerror}; choose another with --save-path") from None
     sys.stdout.write(f"{len(found.predictions):,} readings in {path}, {len(page.encode()) / 1e6:.1f} MB\n")
     return 0
 
@@ -112,6 +126,7 @@ def render(found: Records, by: Judge, table: Report) -> str:
         "rooms": rooms,
         "bands": bands,
         "latency_step": scorecard.LATENCY_STEP,
+        "expected": EXPECTED_TEMPERATURE,
         "tallies": [each.plain() for each in embedded.kept(embedded.INTERVALS, whole[DATED])],
         "charts": [chart.plain() for chart in charts],
         "events": [_event(event) for event in events],
@@ -133,6 +148,7 @@ def render(found: Records, by: Judge, table: Report) -> str:
             bands=[f"{low:g} to {high:g}" for low, high in bands],
             band=shown,
             limit=limits.limit,
+            expected=EXPECTED_TEMPERATURE,
             cards=_cards(judged, found, table, events),
             findings=events[:FINDINGS],
             more=len(events) - FINDINGS,
@@ -237,6 +253,7 @@ def _cards(
     """Give each card's name, title, text and note; page.js writes those again that depend on a choice."""
     limits = Thresholds(table.uncertain_from, table.uncertain_to, table.temperature_limit)
     score = scorecard.scores(judged, limits)
+    off = f"readings more than {limits.limit:g} °C beside {EXPECTED_TEMPERATURE:g}"
     told = f"right, of {score['told']:,} told" if score["told"] else "nobody told the truth in this time"
     gone = scorecard.missing(found.predictions, found.feedback, found.losses)
     admitted = f"numbers without a record; {found.losses['occupancy.lost'].sum():,.0f} that the service knows of"
@@ -249,7 +266,7 @@ def _cards(
         ("refused", "refused", f"{score['refused']:,}", f"{_share(score['refused'] / len(judged))} of readings"),
         ("uncertain", "uncertain", _share(score["uncertain"]), f"of answers, from {limits.low:g} to {limits.high:g}"),
         ("flagged", "flagged", f"{score['flagged']:,}", f"{_share(score['flagged'] / len(judged))} of readings"),
-        ("off", "temperature off", f"{score['off']:,}", f"readings more than {limits.limit:g} °C beside 20"),
+        ("off", "temperature off", f"{score['off']:,}", off),
         ("latency", "latency", _milliseconds(score["median"]), f"median; p99 {_milliseconds(score['p99'])}"),
         ("accuracy", "accuracy by feedback", _share(score["accuracy"]), told),
         ("estimate", "accuracy estimated", _share(score["estimate"]), "by the model itself; broken sensors fool it"),

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from monitoring.dashboards.panels import EXPECTED_TEMPERATURE
+
 TIME, OBSERVED = "occupancy.reading.time", "@timestamp"
 PROBABILITY, TEMPERATURE = "occupancy.probability", "occupancy.reading.Temperature"
-EXPECTED_TEMPERATURE = 20.0
 LATENCY_STEP = 2**0.125
 
 Columns = dict[str, list[Any]]
 
 
 class Thresholds(NamedTuple):
-    """From which probability to which an answer is uncertain, and from how many °C beside 20 a temperature stands out."""
+    """From which probability to which an answer is uncertain, and from how many °C beside the expected a temperature stands out."""
 
     low: float
     high: float
