@@ -33,13 +33,14 @@ def test_records_of_every_kind_are_stored_as_they_are_and_found(
     boot = record.Boot("occupancy", "1.0.0", "cc825e5410e0", simulated=True)
     request = record.Request("r", "", "", 0)
     now = datetime(2026, 2, 3, 4, 5, 6, 123456, UTC)
+    longest = "\N{GRINNING FACE}" * templates.MAX_KEYWORD
     kinds = [
         record.prediction(
             boot, request, room="lab", reading_id=None, reading_time=now, values=(21.0, 30.0, 0.0, 500.0, 0.004),
             probability=0.5, label=1, answer="uncertain", flags=["stuck:CO2"], label_wanted=True,
         ),
         record.refusal(boot, request, reason="range", detail="d" * 9000, room="lab", given={"CO2": 1e400, "Light": 1e300}),
-        record.feedback(boot, request, prediction="a-1", occupied=True, authenticated=False),
+        record.feedback(boot, request, prediction=longest, occupied=True, authenticated=False),
         record.loss(boot, 7),
         record.verdict(
             "monitoring", "1.0.0", at=now, room="lab", model_version="m", state="opened", layer="health", rule="stuck",

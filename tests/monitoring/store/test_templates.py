@@ -20,10 +20,6 @@ def test_no_field_is_the_parent_of_another() -> None:  # it would have to be a v
     assert not [(one, other) for one, other in pairwise(names) if other.startswith(one)]
 
 
-def test_the_longest_keyword_fits_into_a_term() -> None:
-    assert len(("\N{GRINNING FACE}" * templates.MAX_KEYWORD).encode()) <= 32766
-
-
 def test_each_family_has_a_template_that_takes_its_months() -> None:
     made = templates.index_templates("a-", "1")
     for family in INDICES.values():
