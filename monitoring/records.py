@@ -2,10 +2,12 @@
 
 import gzip
 import re
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from glob import glob
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,6 +35,16 @@ _BACK = re.compile(r"(\d+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _UNIQUE = {ID, "http.request.id", "occupancy.reading.id", "occupancy.feedback.prediction", "occupancy.refusal.detail"}
 PART = 50_000
+LARGEST = 2**63
+BELIEVED = pd.Timestamp("0002-01-01", tz="UTC"), pd.Timestamp("9998-12-31", tz="UTC")  # a zone can still move them
+_FITTING: dict[str, set[type]] = {
+    "date": {str, datetime, NoneType},
+    "keyword": {str, NoneType},
+    "boolean": {bool, NoneType},
+    "double": {int, float, NoneType},
+    "long": {int, float, NoneType},
+    "byte": {int, float, NoneType},
+}
 _decode = msgspec.json.Decoder().decode
 
 
@@ -48,13 +60,15 @@ class Records(NamedTuple):
     """Records by kind, each kind's fields as columns; numbers are float64, times datetime64 in UTC, the rest objects.
 
     `predictions` holds refused readings, too, in order of the reading's time; the others are in order of observation.
-    Each record is there once, by its id.
+    Each record is there once, by its id. `unread` counts what was passed over: lines that name a dataset and are cut, of a
+    kind that this version does not know, or with fields of another type than theirs.
     """
 
     predictions: pd.DataFrame
     feedback: pd.DataFrame
     losses: pd.DataFrame
     verdicts: pd.DataFrame
+    unread: int = 0
 
 
 class Range(NamedTuple):
@@ -72,15 +86,15 @@ def time(text: str, now: datetime) -> datetime | None:
     """Read a bound: ISO 8601 (UTC where it has no offset), or back from now such as 36h; empty is None. Raises InvalidTime."""
     if not text:
         return None
-    if back := _BACK.fullmatch(text):
-        return now - timedelta(**{_UNITS[back[2]]: int(back[1])})
     try:
+        if back := _BACK.fullmatch(text):
+            return now - timedelta(**{_UNITS[back[2]]: int(back[1])})
         when = datetime.fromisoformat(text)
-    except ValueError:
+        return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InvalidTime(
             f"{text!r} is not a time: expected 2026-11-21, 2026-11-21T13:00+01:00, or back from now: 36h, 7d"
         ) from None
-    return when.replace(tzinfo=when.tzinfo or UTC)
 
 
 def chosen(source: Source) -> Range:
@@ -101,12 +115,20 @@ def read(source: Source) -> Records:
         from monitoring.store.client import connect, explained  # noqa: PLC0415 -- files need no client
 
         with connect(source) as client, explained(client):
-            found, place = from_elasticsearch(client, source.elasticsearch_prefix, what), source.elasticsearch_url
+            found = from_elasticsearch(client, source.elasticsearch_prefix, what)
+            place = f"{source.elasticsearch_url}/{source.elasticsearch_prefix}{record.INDICES[PREDICTION]}-*"
     if found.predictions.empty:
+        passed = f" ({passed_over(found.unread)})" if found.unread else ""
         raise NoRecords(
-            f"{place}: no prediction there in the chosen time and room; `python -m monitoring load` stores records"
+            f"{place}: no prediction there in the chosen time and room{passed}; `python -m monitoring load` stores records"
         )
     return found
+
+
+def passed_over(unread: int) -> str:
+    """Say how many lines were no record that can be read."""
+    what = "line that is" if unread == 1 else "lines that are"
+    return f"{unread:,} {what} cut, of a kind unknown to this version, or with a field of a wrong type: passed over"
 
 
 def from_files(names: Iterable[str], what: Range = ALL) -> Records:
@@ -114,7 +136,15 @@ def from_files(names: Iterable[str], what: Range = ALL) -> Records:
     return frames(_lines(names), what)
 
 
-def _lines(names: Iterable[str]) -> Iterator[dict[str, Any]]:
+def decoded(line: bytes) -> Any:
+    """Decode a line that names a dataset; None where it is no JSON: cut, or in a container log's envelope."""
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _lines(names: Iterable[str]) -> Iterator[Any]:
     for name in names:
         paths = sorted(glob(name)) if not Path(name).exists() else [name]  # noqa: PTH207 -- the user's own pattern, as it is
         if not paths:
@@ -124,12 +154,10 @@ def _lines(names: Iterable[str]) -> Iterator[dict[str, Any]]:
                 with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
                     for line in file:
                         if b'"event.dataset"' in line:
-                            try:
-                                yield _decode(line)
-                            except (msgspec.DecodeError, UnicodeError):  # cut, or in a container log's envelope
-                                continue
-            except (OSError, EOFError) as error:
-                raise NoRecords(f"{path}: {error}") from None
+                            yield decoded(line)
+            except (OSError, EOFError, zlib.error) as error:
+                why = (isinstance(error, OSError) and error.strerror) or error
+                raise NoRecords(f"{path} can't be read: {why}") from None
 
 
 def from_elasticsearch(client: Any, prefix: str, what: Range = ALL) -> Records:
@@ -155,36 +183,42 @@ def from_elasticsearch(client: Any, prefix: str, what: Range = ALL) -> Records:
     return frames(documents(), what)
 
 
-def frames(lines: Iterable[dict[str, Any]], what: Range = ALL) -> Records:
+def frames(lines: Iterable[Any], what: Range = ALL) -> Records:
     """Sort decoded records by kind into frames; keeps what is in the range, and of feedback what is about it."""
+    unread = 0
     parts: dict[str, list[pd.DataFrame]] = {dataset: [] for dataset in _KEPT}
     waiting: dict[str, list[dict[str, Any]]] = {dataset: [] for dataset in _KEPT}
     seen: dict[str, str] = {}
     for fields in lines:
-        rows = waiting.get(fields.get(DATASET, "")) if isinstance(fields, dict) else None
+        dataset = fields.get(DATASET) if isinstance(fields, dict) else None
+        rows = waiting.get(dataset) if isinstance(dataset, str) else None
         if rows is None:
+            unread += 1
             continue
         rows.append(fields)
         if len(rows) >= PART:  # as columns they take a tenth of the memory
             parts[fields[DATASET]].append(_frame(fields[DATASET], rows, seen))
+            unread += len(rows) - len(parts[fields[DATASET]][-1])
             rows.clear()
     found = {}
     for dataset, rows in waiting.items():
-        frame = (
-            pd.concat([*parts[dataset], _frame(dataset, rows, seen)]) if parts[dataset] else _frame(dataset, rows, seen)
-        )
+        rest = _frame(dataset, rows, seen)
+        unread += len(rows) - len(rest)
+        frame = pd.concat([*parts[dataset], rest]) if parts[dataset] else rest
         found[dataset] = frame.drop_duplicates(ID).sort_values(OBSERVED, kind="stable", ignore_index=True)
     predictions = _within(found[PREDICTION], TIME, what)
     feedback = found[FEEDBACK]
     if what != ALL:
         feedback = feedback[feedback["occupancy.feedback.prediction"].isin(predictions[ID])]
     by_time = predictions.sort_values(TIME, kind="stable", ignore_index=True)
-    return Records(by_time, feedback.reset_index(drop=True), found[LOSS], _within(found[VERDICT], OBSERVED, what))
+    verdicts = _within(found[VERDICT], OBSERVED, what)
+    return Records(by_time, feedback.reset_index(drop=True), found[LOSS], verdicts, unread)
 
 
 def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd.DataFrame:
-    """Make a frame of decoded records; `seen` keeps one copy of each text that comes often."""
+    """Make a frame of decoded records that are sound; `seen` keeps one copy of each text that comes often."""
     columns: dict[str, Any] = {}
+    rows = _sound(rows, _KEPT[dataset])
     for name in _KEPT[dataset]:
         values = [row.get(name) for row in rows]
         kind = _TYPES[name]
@@ -198,9 +232,29 @@ def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd
                 values = [seen.setdefault(v, v) if isinstance(v, str) else v for v in values]
             columns[name] = pd.Series(values, dtype=object)
     frame = pd.DataFrame(columns, columns=_KEPT[dataset])
+    unclear = frame[OBSERVED].isna()
     if TIME in frame:  # a request that failed as a whole has none
+        unclear |= frame[TIME].isna() & np.array([row.get(TIME) is not None for row in rows], bool)
         frame[TIME] = frame[TIME].fillna(frame[OBSERVED])
-    return frame
+    for name in (OBSERVED, TIME):
+        if name in frame:
+            unclear |= ~frame[name].between(*BELIEVED)
+    return frame[~unclear].reset_index(drop=True) if unclear.any() else frame
+
+
+def _sound(rows: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Leave the records that have an id, and each field of its type."""
+    for name in names:
+        fitting, given = _FITTING[_TYPES[name]], {type(row.get(name)) for row in rows}
+        if given - fitting:
+            rows = [row for row in rows if type(row.get(name)) in fitting or _flags(name, row[name])]
+        if int in given:
+            rows = [row for row in rows if type(row.get(name)) is not int or abs(row[name]) < LARGEST]
+    return [row for row in rows if row.get(ID)]
+
+
+def _flags(name: str, value: Any) -> bool:
+    return name == "occupancy.flags" and type(value) is list and all(type(flag) is str for flag in value)
 
 
 def _within(frame: pd.DataFrame, by: str, what: Range) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def frame(panel: Panel, records: Records) -> pd.DataFrame:
         latest = records.feedback.drop_duplicates(PREDICTED, keep="last")[[PREDICTED, TRUTH]]
         own = sorted({ID, *fields(panel)} - {TRUTH})
         return records.predictions[own].merge(latest, left_on=ID, right_on=PREDICTED)
-    of = dict(zip((PREDICTION, FEEDBACK, LOSS, VERDICT), records, strict=True))
+    of = dict(zip((PREDICTION, FEEDBACK, LOSS, VERDICT), records[:4], strict=True))
     chosen = [of[dataset] for dataset in panel.datasets]
     if len(chosen) == 1:
         return chosen[0]

@@ -16,6 +16,8 @@ from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_ope
 from monitoring.settings import Judged, Source
 from occupancy import reference
 
+NO_ROOM = "nothing was judged: no request held a reading that was understood; the service's clients send something else"
+
 
 class Drift(Source, frozen=True, kw_only=True):
     """What `drift` can be told."""
@@ -28,12 +30,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Judge, and print what was found; gives the exit status."""
     table = settings.read(Drift, "drift", argv, environ, __doc__)
     by, state = chosen(table), State()
-    verdicts = advance(state, records.read(table), by)
+    read = records.read(table)
+    if read.unread:
+        sys.stderr.write(f"monitoring drift: {records.passed_over(read.unread)}\n")
+    verdicts = advance(state, read, by)
     found = still_open(verdicts)
     for verdict in verdicts if table.all else found:
         sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n" if table.json else words(verdict) + "\n")
     if not table.json:
-        sys.stdout.write(summary(verdicts, state, by) + "\n")
+        sys.stdout.write((summary(verdicts, state, by) or NO_ROOM) + "\n")
     return 1 if found else 0
 
 

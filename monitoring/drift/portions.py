@@ -13,11 +13,11 @@ from elasticsearch import Elasticsearch
 
 from monitoring import records
 from monitoring.records import NoRecords, Records
-from occupancy.record import FEEDBACK, INDICES, LOSS, PREDICTION
+from occupancy.record import FEEDBACK, INDICES, LOSS, PREDICTION, VERDICT
 
 SETTLE_SECONDS = 10  # records of one moment are stored in one order or another
 BOOTS = 10_000
-_decode = msgspec.json.Decoder().decode
+NUMBERED = ("occupancy.boot", "occupancy.sequence")
 
 
 class Cursor(msgspec.Struct):
@@ -66,24 +66,23 @@ def _appended(names: tuple[str, ...], cursor: Cursor) -> Iterator[Any]:
                 while (line := file.readline()).endswith(b"\n"):  # a last line without its end is still being written
                     cursor.files[name] = file.tell()
                     if b'"event.dataset"' in line:
-                        try:
-                            yield _decode(line)
-                        except (msgspec.DecodeError, UnicodeError):
-                            continue
+                        yield records.decoded(line)
         except FileNotFoundError:  # it is not there yet
             continue
         except OSError as error:
             raise NoRecords(f"{name}: {error.strerror}") from None
 
 
-def _new(lines: Iterator[Any], cursor: Cursor) -> Iterator[dict[str, Any]]:
-    """Pass on what no earlier portion had, and move the cursor to this portion's end."""
+def _new(lines: Iterator[Any], cursor: Cursor) -> Iterator[Any]:
+    """Pass on what no earlier portion had, and move the cursor to this portion's end; what is no record is None."""
     reached: dict[str, int] = {}
     for fields in lines:
-        if not isinstance(fields, dict) or not isinstance(fields.get("occupancy.sequence"), int):
+        boot, number = (fields.get(name) for name in NUMBERED) if isinstance(fields, dict) else (None, None)
+        if isinstance(fields, dict) and fields.get(records.DATASET) == VERDICT:  # has no number, and is ours
             continue
-        boot, number = fields.get("occupancy.boot", ""), fields["occupancy.sequence"]
-        if number > cursor.boots.get(boot, 0):
+        if type(boot) is not str or type(number) is not int or number >= records.LARGEST:
+            yield None
+        elif number > cursor.boots.get(boot, 0):
             reached[boot] = max(number, reached.get(boot, 0))
             yield fields
     cursor.boots.update(reached)

@@ -3,7 +3,7 @@
 Verdicts go to standard output as records, for `load` to store like all others, and to a webhook. What was judged is
 remembered in a file: started again, it goes on where it stopped, and opens no second alarm for the same event.
 
-Exit status: 0 after SIGTERM or SIGINT, or with --once; 2 a setting is wrong.
+Exit status: 0 after SIGTERM or SIGINT, or with --once; 2 a setting is wrong, or, with --once, nothing could be read.
 """
 
 import os
@@ -12,13 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from elasticsearch import ApiError, TransportError
 from msgspec import Meta
 
 from monitoring import settings
@@ -28,9 +28,9 @@ from monitoring.drift.exposition import Exposition
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.portions import Cursor
 from monitoring.drift.verdict import Verdict
-from monitoring.records import NoRecords, Records
+from monitoring.records import NoRecords, Records, passed_over
 from monitoring.settings import Judged
-from monitoring.store.client import connect
+from monitoring.store.client import NotAllowed, Refused, Unreachable, connect, explained
 from occupancy import record
 from occupancy.errors import InputError
 
@@ -58,6 +58,10 @@ class BadState(InputError):
     """The file in which the watch remembers can't be read or written."""
 
 
+class BadSetting(InputError):
+    """A time, an address, a token or a port that the watch can't use."""
+
+
 class Memory(msgspec.Struct):
     """All that is remembered from one look to the next, and from one start to the next."""
 
@@ -71,10 +75,11 @@ class Memory(msgspec.Struct):
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Look until told to stop; gives the exit status."""
     table = settings.read(Watch, "watch", argv, environ, __doc__)
+    check(table)
     by, memory, stop = chosen(table), load(table.watch_state), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    figures = Exposition(table.metrics_port)
+    figures = _exposition(table.metrics_port)
     while not stop.is_set():
         try:
             found = _portion(table, memory.cursor)
@@ -84,19 +89,46 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             ) in verdicts:  # printed before it is remembered: a repeat has the same id, a loss would have none
                 sys.stdout.buffer.write(record.line(verdict.record(memory.models.get(verdict.room, ""))))
             sys.stdout.buffer.flush()
-            memory.unsent = _post(table, [*memory.unsent, *(verdicts if table.webhook else [])][-HELD:])
+            memory.unsent = _post(table, [*memory.unsent, *verdicts]) if table.webhook else []
             save(table.watch_state, memory)
             figures.show(memory.state, memory.open, verdicts, len(found.predictions), len(memory.unsent))
-        except (ApiError, TransportError) as error:
-            _tell(f"Elasticsearch: {' '.join(str(error).split())[:300]}; trying again")
-            memory = load(table.watch_state)
-        except NoRecords as error:
+        except (NoRecords, NotAllowed, Refused, Unreachable) as error:
+            if table.once:
+                raise
             _tell(f"{error}; trying again")
             memory = load(table.watch_state)
         if table.once:
             break
         stop.wait(table.interval)
     return 0
+
+
+def check(table: Watch) -> None:
+    """Raise BadSetting for what can never work, before anything is judged."""
+    try:
+        datetime.now(UTC) - _back(table)
+    except (OverflowError, ValueError):
+        raise BadSetting(f"MONITORING_SINCE={table.since} is further back than the calendar goes") from None
+    if compressed := [name for name in table.file if name.endswith(".gz")]:
+        raise BadSetting(f"{compressed[0]}: a compressed file does not grow; `python -m monitoring drift` reads it")
+    try:
+        parts = urlsplit(table.webhook)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = None
+    if table.webhook and not whole:
+        raise BadSetting("MONITORING_WEBHOOK: expected http(s)://host/path")  # the address may hold a secret
+    _token(table.webhook_token_file)
+    for name in table.file:
+        if not Path(name).exists():
+            _tell(f"{name} is not there yet; it is read as soon as it is")
+
+
+def _exposition(port: int) -> Exposition:
+    try:
+        return Exposition(port)
+    except OSError as error:
+        raise BadSetting(f"MONITORING_METRICS_PORT={port} can't be served: {error.strerror}") from None
 
 
 def look(memory: Memory, found: Records, by: Judge, now: float) -> list[Verdict]:
@@ -142,6 +174,8 @@ def save(path: str, memory: Memory) -> None:
 
 def _portion(table: Watch, cursor: Cursor) -> Records:
     found = _all_rooms(table, cursor)
+    if found.unread:
+        _tell(passed_over(found.unread))
     if table.room:
         of_it = (found.predictions["occupancy.room"] == table.room).to_numpy()
         return found._replace(predictions=found.predictions[of_it].reset_index(drop=True))
@@ -151,29 +185,54 @@ def _portion(table: Watch, cursor: Cursor) -> Records:
 def _all_rooms(table: Watch, cursor: Cursor) -> Records:
     if table.file:
         return portions.from_files(table.file, cursor)
+    with connect(table) as client, explained(client):
+        return portions.from_elasticsearch(client, table.elasticsearch_prefix, cursor, _back(table))
+
+
+def _back(table: Watch) -> timedelta:
     units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    since = timedelta(**{units[table.since[-1]]: int(table.since[:-1])})
-    with connect(table) as client:
-        return portions.from_elasticsearch(client, table.elasticsearch_prefix, cursor, since)
+    return timedelta(**{units[table.since[-1]]: int(table.since[:-1])})
+
+
+def _token(path: str) -> str:
+    """Read the webhook's token; an empty path gives none. Raises BadSetting."""
+    try:
+        text = Path(path).read_text("ascii").strip() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or "it is not ASCII"
+        raise BadSetting(f"MONITORING_WEBHOOK_TOKEN_FILE={path} can't be read: {why}") from None
+    if path and (not text or not text.isprintable()):
+        raise BadSetting(f"MONITORING_WEBHOOK_TOKEN_FILE={path}: expected one line with the token")
+    return text
 
 
 def _post(table: Watch, verdicts: list[Verdict]) -> list[Verdict]:
     """Post verdicts to the webhook, in order; gives those that it did not take, for the next time."""
-    headers = {}
-    if table.webhook_token_file and verdicts:
-        try:
-            headers["Authorization"] = f"Bearer {Path(table.webhook_token_file).read_text('utf-8').strip()}"
-        except OSError as error:
-            raise BadState(f"MONITORING_WEBHOOK_TOKEN_FILE={table.webhook_token_file}: {error.strerror}") from None
+    headers = {"Content-Type": "application/json"}
+    if len(verdicts) > HELD:
+        _tell(f"MONITORING_WEBHOOK: {len(verdicts) - HELD} verdicts are given up: only the last {HELD} wait")
+        verdicts = verdicts[-HELD:]
     for done, verdict in enumerate(verdicts):
         headers["Idempotency-Key"] = verdict.record("")["event.id"]
-        headers["Content-Type"] = "application/json"
         try:
-            requests.post(
-                table.webhook, msgspec.json.encode(verdict), headers=headers, timeout=HOOK_SECONDS
-            ).raise_for_status()
+            if token := _token(table.webhook_token_file):
+                headers["Authorization"] = f"Bearer {token}"
+            answer = requests.post(
+                table.webhook,
+                msgspec.json.encode(verdict),
+                headers=headers,
+                timeout=HOOK_SECONDS,
+                allow_redirects=False,  # followed as a GET, without the verdict, whose 200 would say nothing
+                stream=True,  # only the status counts, however long the rest would take
+            )
+            answer.close()
+            why = "" if 200 <= answer.status_code < 300 else f"it answers {answer.status_code}, not 2xx"
+        except BadSetting as error:
+            why = str(error)
         except requests.RequestException as error:
-            _tell(f"MONITORING_WEBHOOK: {error}; {len(verdicts) - done} verdicts wait")
+            why = f"no answer ({type(error).__name__})"
+        if why:
+            _tell(f"MONITORING_WEBHOOK: {why}; {len(verdicts) - done} verdicts wait, and are sent at the next look")
             return verdicts[done:]
     return []
 

@@ -60,7 +60,7 @@ def test_a_record_that_comes_twice_is_there_once(monkeypatch: pytest.MonkeyPatch
     once = records.frames(lines)
     monkeypatch.setattr(records, "PART", 3)
     twice = records.frames(lines + lines[::-1])
-    for one, two in zip(once, twice, strict=True):
+    for one, two in zip(once[:4], twice[:4], strict=True):
         assert len(one) == len(two)
         assert one["event.id"].tolist() == two["event.id"].tolist()
 
@@ -79,7 +79,8 @@ def test_files_plain_and_compressed_and_what_is_no_record(tmp_path: Path) -> Non
     )
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b"".join(lines[4:]) + lines[0][:50]))
     whole, given = records.frames(some()), records.from_files([str(tmp_path / "*.jsonl*")])
-    assert [len(frame) for frame in given] == [len(frame) for frame in whole]
+    assert [len(frame) for frame in given[:4]] == [len(frame) for frame in whole[:4]]
+    assert (whole.unread, given.unread) == (0, 2)
     assert len(records.read(Source(file=(str(tmp_path / "a.jsonl"),))).predictions) == 2
 
 
@@ -132,5 +133,68 @@ def test_elasticsearch_gives_what_the_files_give(elasticsearch: Any) -> None:
     client.indices.refresh(index=f"{prefix}*")
     for what in (records.ALL, Range(NOON - timedelta(minutes=3), NOON, "A")):
         stored, given = records.from_elasticsearch(client, prefix, what), records.frames(lines, what)
-        for mine, theirs in zip(given, stored, strict=True):
+        for mine, theirs in zip(given[:4], stored[:4], strict=True):
             assert sorted(mine["event.id"]) == sorted(theirs["event.id"])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"occupancy.reading.CO2": "many"},
+        {"occupancy.reading.CO2": [1, 2]},
+        {"occupancy.reading.CO2": True},
+        {"event.duration": 10**400},
+        {"occupancy.room": ["a"]},
+        {"occupancy.room": 7},
+        {"occupancy.flags": [1]},
+        {"occupancy.label_wanted": 1},
+        {"event.id": ["a"]},
+        {"event.id": None},
+        {"event.dataset": ["occupancy.prediction"]},
+        {"event.dataset": "occupancy.future"},
+        {"@timestamp": None},
+        {"@timestamp": "9999-12-31T23:59:59Z"},
+        {"@timestamp": 12345},
+        {"occupancy.reading.time": "yesterday"},
+        {"occupancy.reading.time": "99999-01-01T00:00:00Z"},
+        {"occupancy.reading.time": "9999-12-31T23:59:59Z"},
+    ],
+    ids=str,
+)
+def test_a_record_with_a_field_of_another_type_is_passed_over_and_counted(broken: dict[str, Any]) -> None:
+    lines = some()
+    found = records.frames([*lines, {**lines[0], "event.id": "000000000000-1", **broken}])
+    assert [len(frame) for frame in found[:4]] == [7, 5, 1, 0]
+    assert found.unread == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"occupancy.feedback.occupied": "yes"},
+        {"occupancy.feedback.prediction": ["a"]},
+        {"occupancy.feedback.authenticated": [1]},
+    ],
+    ids=str,
+)
+def test_feedback_of_another_type_says_nothing(broken: dict[str, Any]) -> None:
+    lines = some()
+    found = records.frames([*lines, {**lines[1], "event.id": "000000000000-1", **broken}])
+    assert (len(found.feedback), found.unread) == (5, 1)
+    assert len(records.labelled(found)) == 5
+
+
+def test_what_can_not_be_decoded_is_counted_and_told(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(
+        b'{"event.dataset": "\xff"}\n{"event.dataset":' + b"[" * 100_000 + b'\n\0\0\n{"event.dataset": "occ\n'
+    )
+    assert records.from_files([str(log)]).unread == 3
+    with pytest.raises(records.NoRecords, match=r"3 lines that are cut, .* passed over"):
+        records.read(Source(file=(str(log),)))
+
+
+@pytest.mark.parametrize("text", ["99999999999d", "999999d", "0001-01-01T00:00+14:00", "9999-12-31T23:59-01:00"])
+def test_a_bound_beyond_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(records.InvalidTime, match="is not a time"):
+        records.time(text, NOON)

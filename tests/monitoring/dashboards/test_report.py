@@ -49,6 +49,12 @@ def page(everything: Lines, pages: Path) -> Path:
     return path
 
 
+def test_a_place_that_can_not_be_written_is_told(everything: Lines, tmp_path: Path) -> None:
+    lines = write(everything[:5], tmp_path / "all.jsonl")
+    with pytest.raises(report.NotWritten, match=r"can't be written: .*; choose another with --save-path"):
+        report.main([lines, "--save-path", f"{lines}/report.html"], {})
+
+
 @pytest.fixture(scope="module")
 def attacked(everything: Lines, compared: Reference, pages: Path) -> Path:
     """The page of records whose texts attack it."""

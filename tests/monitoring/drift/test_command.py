@@ -91,3 +91,14 @@ def test_verdicts_are_records_of_their_own_time() -> None:
     when = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
     said = say("step", "B", "CO2", "opened", at=when.timestamp(), since=when.timestamp(), value=3, limit=2)
     assert record.index(json.loads(record.line(said.record("0123456789ab")))) == "occupancy-verdicts-2026.01"
+
+
+def test_requests_without_a_room_are_not_called_well(capsys: Any, files: dict[str, str], tmp_path: Path) -> None:
+    boot = record.Boot("occupancy-inference", "0.1.0", "0123456789ab", simulated=False)
+    log = tmp_path / "log.jsonl"
+    failed = record.refusal(boot, record.Request("q", "", "", 0), reason="too_large", detail="x")
+    log.write_bytes(record.line(failed) + b'{"event.dataset": "cut\n')
+    assert main(["drift", str(log)], {"MONITORING_REFERENCE": files["reference"]}) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("nothing was judged: ")
+    assert "1 line that is cut" in said.err

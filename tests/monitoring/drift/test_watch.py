@@ -116,6 +116,11 @@ def hook() -> Iterator[Any]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self.server.got.append((self.headers, json.loads(body)))  # type: ignore[attr-defined]
             self.send_response(self.server.status)  # type: ignore[attr-defined]
+            self.send_header("Location", "/login")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -144,6 +149,64 @@ def test_a_webhook_gets_each_verdict_in_the_end(place: Place, hook: Any, capfdbi
     assert (said["rule"], said["consequence"]) == ("run", "person")
     assert first["Idempotency-Key"] == again["Idempotency-Key"]
     assert first["Authorization"] == "Bearer s3cret"
+
+
+def test_a_redirect_took_no_verdict(place: Place, hook: Any, capfdbinary: Any) -> None:
+    place.log.write_bytes(lines(60) + lines(20, first=60, co2=700.0))
+    hook.status = 302
+    place.once(capfdbinary, webhook=f"http://127.0.0.1:{hook.server_port}/")
+    assert [verdict.rule for verdict in watch.load(str(place.state)).unsent][:1] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"webhook": "nonsense"}, "expected http(s)://host/path"),
+        ({"webhook": "http://x:port/"}, "expected http(s)://host/path"),
+        ({"webhook_token_file": "/nowhere"}, "MONITORING_WEBHOOK_TOKEN_FILE=/nowhere can't be read: No such file"),
+        ({"since": "99999999999d"}, "further back than the calendar goes"),
+        ({"since": "9999999d"}, "further back than the calendar goes"),
+    ],
+)
+def test_a_setting_that_can_never_work_is_refused(
+    settings: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {f"MONITORING_{name.upper()}": value for name, value in settings.items()}
+    assert main(["watch", "x"], {**environ, "MONITORING_WATCH_STATE": str(tmp_path / "state")}) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_compressed_file_does_not_grow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "x.jsonl.gz"], {"MONITORING_WATCH_STATE": str(tmp_path / "state")}) == 2
+    assert "a compressed file does not grow" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path, hook: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {"MONITORING_WATCH_STATE": str(tmp_path / "state"), "MONITORING_METRICS_PORT": str(hook.server_port)}
+    assert main(["watch", "x"], environ) == 2
+    assert "can't be served: Address already in use" in capsys.readouterr().err
+
+
+def test_one_look_that_fails_has_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {"MONITORING_WATCH_STATE": str(tmp_path / "state"), "MONITORING_ONCE": "true"}
+    assert main(["watch"], {**environ, "ELASTICSEARCH_URL": "http://127.0.0.1:9"}) == 2
+    assert "no Elasticsearch answers at http://127.0.0.1:9 " in capsys.readouterr().err
+    assert main(["watch", str(tmp_path)], environ) == 2
+    assert "Is a directory" in capsys.readouterr().err
+
+
+def test_a_record_without_a_boot_or_number_of_its_kind_does_not_end_it(place: Place, capfdbinary: Any) -> None:
+    (first,) = [json.loads(line) for line in lines(1).splitlines()]
+    broken: list[dict[str, Any]] = [
+        {"occupancy.boot": None},
+        {"occupancy.boot": ["a"]},
+        {"occupancy.sequence": 10**30},
+        {"event.id": None},
+    ]
+    odd = b"".join(json.dumps({**first, **part}).encode() + b"\n" for part in broken)
+    place.log.write_bytes(odd + lines(60) + lines(20, first=60, co2=700.0))
+    assert len(place.once(capfdbinary)) == 1
+    assert watch.load(str(place.state)).state.rooms["default"].judged == 80
 
 
 def test_its_figures(place: Place) -> None:
