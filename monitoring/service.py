@@ -16,13 +16,7 @@ from occupancy.errors import InputError
 TIMEOUT_SECONDS = 30.0  # for one answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s between two tries where the service does not say when to come back
 QUIET_SECONDS = 1.0  # of waiting, before it is told
-LATER = (
-    408,
-    429,
-    502,
-    503,
-    504,
-)  # the statuses that ask for the same request again; some are those of a proxy before it
+LATER = (408, 429, 502, 503, 504)  # ask for the same request again; some are those of a proxy before it
 JSON = {"Content-Type": "application/json"}
 
 
