@@ -223,7 +223,7 @@ class Sender:
         for row, result in zip(rows, results, strict=True):
             self._count(result)
             if told := self._to_tell(row, result):
-                self._tell(service, told)
+                self._feed_back(service, told)
 
     def in_order(self, rows: list[Row]) -> None:
         """Send the rows over one connection, in their order and at their rate, and feedback as it becomes due."""
@@ -239,9 +239,9 @@ class Sender:
                     due.append((row.taken + delay, told))
             self._progress.advance(len(batch))
             while due and due[0][0] <= batch[-1].taken:
-                self._tell(service, due.popleft()[1])
+                self._feed_back(service, due.popleft()[1])
         for _, told in due:
-            self._tell(service, told)
+            self._feed_back(service, told)
 
     def summary(self, seconds: float) -> str:
         """Say in one line what became of the readings."""
@@ -278,7 +278,7 @@ class Sender:
             return None
         return Truth(result.answer["id"], row.occupied, row.wrong)
 
-    def _tell(self, service: Service, truth: Truth) -> None:
+    def _feed_back(self, service: Service, truth: Truth) -> None:
         service.feedback(truth.prediction, truth.occupied)
         self._told += 1
         self._told_wrongly += truth.wrong
