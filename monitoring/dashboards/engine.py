@@ -16,6 +16,7 @@ from monitoring.dashboards.counting import Level
 from monitoring.dashboards.panels import Json, Panel
 from monitoring.records import Records
 from monitoring.store.client import explained
+from monitoring.store.templates import pattern
 from occupancy.errors import InputError
 from occupancy.record import FEEDBACK, INDICES, LOSS, PREDICTION, VERDICT
 
@@ -138,7 +139,7 @@ def index(panel: Panel, prefix: str) -> str:
     """Name the indices that hold a panel's records."""
     # those of predictions are always asked, too: an answer from no index at all has no buckets, not even empty ones
     families = dict.fromkeys(INDICES[dataset] for dataset in (*panel.datasets, PREDICTION))
-    return ",".join(f"{prefix}{family}-*" for family in families)
+    return pattern(prefix, *families)
 
 
 def milliseconds(when: datetime) -> int:

@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 from elasticsearch import Elasticsearch
+from elasticsearch.helpers import scan
 
 from monitoring import records
 from monitoring.records import NoRecords, Records
-from occupancy.record import FEEDBACK, INDICES, LOSS, PREDICTION, VERDICT
+from monitoring.store.templates import pattern
+from occupancy.record import FEEDBACK, INDICES, PREDICTION, VERDICT
 
 SETTLE_SECONDS = 10  # records of one moment are stored in one order or another
 BOOTS = 10_000
@@ -34,7 +36,7 @@ def from_files(names: tuple[str, ...], cursor: Cursor) -> Records:
 
 def from_elasticsearch(client: Elasticsearch, prefix: str, cursor: Cursor, since: timedelta) -> Records:
     """Read what was stored of boots that wrote at most `since` ago."""
-    index = ",".join(sorted({f"{prefix}{INDICES[dataset]}-*" for dataset in (PREDICTION, FEEDBACK, LOSS)}))
+    index = pattern(prefix, INDICES[PREDICTION], INDICES[FEEDBACK])  # losses are among predictions
     now = datetime.now(UTC)
     settled = now - timedelta(seconds=SETTLE_SECONDS)
     window = {"range": {"@timestamp": {"gte": (now - since).isoformat(), "lte": settled.isoformat()}}}
@@ -49,8 +51,6 @@ def from_elasticsearch(client: Elasticsearch, prefix: str, cursor: Cursor, since
 
 
 def _stored(client: Elasticsearch, index: str, window: dict[str, Any], behind: dict[str, int]) -> Iterator[Any]:
-    from elasticsearch.helpers import scan  # noqa: PLC0415 -- files need none of it
-
     for boot, last in behind.items():
         later = [window, {"term": {"occupancy.boot": boot}}, {"range": {"occupancy.sequence": {"gt": last}}}]
         for hit in scan(client, index=index, query={"query": {"bool": {"filter": later}}}, size=5000):
