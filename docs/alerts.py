@@ -1,4 +1,7 @@
-"""`make docs`: writes docs/alerts.md from monitoring/prometheus/rules.yml, so that the two can't differ (a test holds them)."""
+"""`make docs`: writes docs/alerts.md, and the rules as a resource for Kubernetes, from monitoring/prometheus/rules.yml.
+
+So that they can't differ: a test holds them together.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +9,9 @@ from typing import Any
 import yaml
 
 PAGE = Path(__file__).with_name("alerts.md")
-RULES = Path(__file__).parents[1] / "monitoring" / "prometheus" / "rules.yml"
+ROOT = Path(__file__).parents[1]
+RULES = ROOT / "monitoring" / "prometheus" / "rules.yml"
+RESOURCE = ROOT / "kubernetes" / "components" / "prometheus" / "rules.yaml"
 ABOUT = {
     "occupancy-objectives": "Of the requests to `POST /predict` 99.5 % do not end in 5xx, and 99 % are answered within 0.1 s, over 30 "
     "days: so much may fail, or be slow, and the alerts tell how fast that is used up. Fast: at 14.4 times the even "
@@ -36,6 +41,20 @@ when each of them fires.
 """
 
 
+def resource() -> str:
+    """Write the rules as a PrometheusRule, which the Prometheus operator takes."""
+    rules = "".join(f"  {line}".rstrip() + "\n" for line in RULES.read_text("utf-8").splitlines() if line[:1] != "#")
+    return f"""# Made from monitoring/prometheus/rules.yml by `make docs`; don't edit it by hand.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: occupancy
+  namespace: occupancy
+  labels: {{app.kubernetes.io/part-of: occupancy}}
+spec:
+{rules}"""
+
+
 def _group(group: dict[str, Any]) -> str:
     alerts = [_alert(rule) for rule in group["rules"] if "alert" in rule]
     return "\n\n".join([f"## {group['name']}", *filter(None, [ABOUT[group["name"]]]), *alerts])
@@ -49,3 +68,4 @@ def _alert(rule: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
+    RESOURCE.write_text(resource(), "utf-8")
