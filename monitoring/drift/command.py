@@ -3,6 +3,7 @@
 Exit status: 0 nothing is wrong; 1 a verdict is open; 2 a setting or a file is wrong.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -15,8 +16,13 @@ from monitoring.drift.judge import Judge, State, advance, unpacked
 from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_open
 from monitoring.settings import Judged, Source
 from occupancy import reference
+from occupancy.errors import InputError
 
 NO_ROOM = "nothing was judged: no request held a reading that was understood; the service's clients send something else"
+
+
+class NotTold(InputError):
+    """Standard output is closed or full: nobody was told."""
 
 
 class Drift(Source, frozen=True, kw_only=True):
@@ -35,11 +41,22 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         sys.stderr.write(f"monitoring drift: {records.passed_over(read.unread)}\n")
     verdicts = advance(state, read, by)
     found = still_open(verdicts)
-    for verdict in verdicts if table.all else found:
-        sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n" if table.json else words(verdict) + "\n")
+    chosen_ones = verdicts if table.all else found
+    lines = [msgspec.json.encode(verdict).decode() if table.json else words(verdict) for verdict in chosen_ones]
     if not table.json:
-        sys.stdout.write((summary(verdicts, state, by) or NO_ROOM) + "\n")
+        lines.append(summary(verdicts, state, by) or NO_ROOM)
+    tell("".join(f"{line}\n" for line in lines).encode())
     return 1 if found else 0
+
+
+def tell(text: bytes) -> None:
+    """Write to standard output at once. Raises NotTold where nobody takes it."""
+    try:
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer
+        raise NotTold(f"standard output does not take the verdicts: {error.strerror}") from None
 
 
 def chosen(table: Judged) -> Judge:

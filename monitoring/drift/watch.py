@@ -23,7 +23,7 @@ from msgspec import Meta
 
 from monitoring import settings
 from monitoring.drift import portions
-from monitoring.drift.command import chosen
+from monitoring.drift.command import chosen, tell
 from monitoring.drift.exposition import Exposition
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.portions import Cursor
@@ -84,11 +84,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         try:
             found = _portion(table, memory.cursor)
             verdicts = look(memory, found, by, time.time())
-            for (
-                verdict
-            ) in verdicts:  # printed before it is remembered: a repeat has the same id, a loss would have none
-                sys.stdout.buffer.write(record.line(verdict.record(memory.models.get(verdict.room, ""))))
-            sys.stdout.buffer.flush()
+            # printed before it is remembered: a repeat has the same id, a loss would have none
+            tell(b"".join(record.line(v.record(memory.models.get(v.room, ""))) for v in verdicts))
             memory.unsent = _post(table, [*memory.unsent, *verdicts]) if table.webhook else []
             save(table.watch_state, memory)
             figures.show(memory.state, memory.open, verdicts, len(found.predictions), len(memory.unsent))

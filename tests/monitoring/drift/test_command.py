@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -102,3 +105,17 @@ def test_requests_without_a_room_are_not_called_well(capsys: Any, files: dict[st
     said = capsys.readouterr()
     assert said.out.startswith("nothing was judged: ")
     assert "1 line that is cut" in said.err
+
+
+@pytest.mark.parametrize("command", ["drift", "watch"])
+def test_verdicts_that_nobody_takes_were_not_told(command: str, files: dict[str, str], tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    environ = {**os.environ, "MONITORING_REFERENCE": files["reference"], "MONITORING_WATCH_STATE": str(state)}
+    argv = [sys.executable, "-m", "monitoring", command, files["stuck"], *["--once"] * (command == "watch")]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        ended = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, env=environ, check=False)
+    assert ended.returncode == 2
+    assert (
+        ended.stderr == f"monitoring {command}: standard output does not take the verdicts: No space left on device\n"
+    )
+    assert not state.exists()
