@@ -78,8 +78,8 @@ def read(
     """Read a settings table from the environment, then the command line, which wins.
 
     With a prefix, a variable that starts with it and names no setting, of this table or of its siblings (a program's other
-    commands), is an error; so is an unknown flag. What Kubernetes
-    itself sets for a Service whose name happens to start so (docker links' form) is neither a setting nor an error.
+    commands), is an error; so is an unknown flag. What Kubernetes itself sets for a Service whose name happens to start so
+    (docker links' form) is neither a setting nor an error.
     An empty variable is an empty text, not an absent one. Raises InvalidSetting, naming the variable or flag, its value
     and what was expected; --help and --version print and exit.
     """
