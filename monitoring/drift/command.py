@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from monitoring import records, settings
-from monitoring.drift.judge import Judge, State, advance, unpacked
+from monitoring.drift.judge import Judge, State, advance
+from monitoring.drift.learning import clean_days
 from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_open
 from monitoring.settings import Judged, Source
 from occupancy import reference
@@ -91,7 +92,8 @@ def summary(verdicts: Sequence[Verdict], state: State, by: Judge) -> str:
             )  # fmt: skip
             what = ", ".join(text for text, number in parts if number)
         if by.of(name, room) is None:
-            days = len(set(unpacked(room.history, by.zone).day.tolist()))
+            sick = room.sick + [(event.since, event.last) for event in room.open.values()]
+            days = clean_days(room.history, sick, by.reference)
             what += f"; learning what is normal here, {days} of {by.limits.learning_days} clean days"
         if room.judged and not room.beside * 10 > room.judged:
             what += "; not judged by steps, runs and noise: its readings are not next to each other"

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from monitoring.drift.minutes import Array
 from occupancy import reference
 from occupancy.dataset import Dataset
 from occupancy.mapping import DATE, LABEL
@@ -20,6 +21,27 @@ def learn(
     `history`: rows of time in seconds since 1970, sensors, answer; `sick`: stretches in which a sensor was not well, whose
     days are left out; `like`: whose time zone and pace it takes. The label is the model's own answer, for want of a truth.
     """
+    table, date, day, clean = _days(history, sick, like)
+    if len(clean) <= days:  # the last one may not be over yet
+        return None, 0.0
+    chosen = day.isin(clean[:days]).to_numpy()
+    frame = pd.DataFrame(table[chosen, 1:], columns=[*NAMES, LABEL])
+    frame.insert(0, DATE, date[chosen].reset_index(drop=True))
+    frame[LABEL] = frame[LABEL].astype(int)
+    end = float(table[chosen, 0][-1])
+    data = Dataset("", frame, [], "", like.simulated, like.timezone)
+    return reference.compute(data), np.nextafter(end, np.inf)
+
+
+def clean_days(history: list[list[float]], sick: list[tuple[float, float]], like: Reference) -> int:
+    """Count the days that can be learned from: at least half of each was seen, and no sensor was unwell."""
+    return len(_days(history, sick, like)[3]) if history else 0
+
+
+def _days(
+    history: list[list[float]], sick: list[tuple[float, float]], like: Reference
+) -> tuple[Array, "pd.Series[pd.Timestamp]", "pd.Series[str]", list[str]]:
+    """Give the rows, their dates, their days, and which days are clean."""
     table = np.array(history)
     date = pd.Series(pd.to_datetime((table[:, 0] * 1e6).astype("datetime64[us]"), utc=True)).dt.tz_convert(
         like.timezone
@@ -31,12 +53,4 @@ def learn(
     counts = day.groupby(day).size()
     whole = counts[counts * max(60.0, like.sampling_seconds) >= HALF_A_DAY * 60].index
     clean = [name for name in whole if not bad[(day == name).to_numpy()].any()]
-    if len(clean) <= days:  # the last one may not be over yet
-        return None, 0.0
-    chosen = day.isin(clean[:days]).to_numpy()
-    frame = pd.DataFrame(table[chosen, 1:], columns=[*NAMES, LABEL])
-    frame.insert(0, DATE, date[chosen].reset_index(drop=True))
-    frame[LABEL] = frame[LABEL].astype(int)
-    end = float(table[chosen, 0][-1])
-    data = Dataset("", frame, [], "", like.simulated, like.timezone)
-    return reference.compute(data), np.nextafter(end, np.inf)
+    return table, date, day, clean

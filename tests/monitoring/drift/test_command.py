@@ -119,3 +119,11 @@ def test_verdicts_that_nobody_takes_were_not_told(command: str, files: dict[str,
         ended.stderr == f"monitoring {command}: standard output does not take the verdicts: No space left on device\n"
     )
     assert not state.exists()
+
+
+def test_days_that_nothing_can_be_learned_from_are_not_counted(
+    capsys: Any, files: dict[str, str], season: Season, tmp_path: Path
+) -> None:
+    write(tmp_path / "rare.jsonl", season.week.iloc[:2880:10], room="attic")
+    _, said = drift(capsys, files, str(tmp_path / "rare.jsonl"))
+    assert "learning what is normal here, 0 of 14 clean days" in said
