@@ -6,6 +6,9 @@ import sys
 BENCHMARKS = {
     "drift": "false alarms, power and delay of monitoring's judge, beside naive KS, Evidently, NannyML and river",
     "drift_week": "a simulated week with a stuck sensor, a heating season and a change of behaviour, as a picture",
+    "growth": "1, 2, 4, 8 replicas of the Deployment: answers a second, CPU and memory of each",
+    "load": "a constant rate against any URL by k6: percentiles of the latency, what was dropped, a picture",
+    "replicas": "100 readings at once to 1, 2, 3 replicas on a cluster, beside the least time that they can take",
     "seeds": "trains with ten seeds: how much of the result is chance",
     "serving": "the service's throughput beside an empty Flask handler, FastAPI and MLServer; its latency, start and memory",
     "training": "the search against scikit-learn's RandomizedSearchCV on the same candidates and folds",
