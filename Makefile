@@ -61,9 +61,10 @@ types: $(VENV)/dev
 test: $(VENV)/dev ## the tests; those that need Docker or the real data skip where it is missing
 	$(IN)/python -m pytest $(PYTEST)
 
-soak: $(VENV)/dev ## long what `make test` has in short: 50,000 bad requests, full disks, overload; Elasticsearch away for ten minutes
+soak: $(VENV)/dev ## long what `make test` has in short: 50,000 bad requests, full disks, overload; Elasticsearch away for ten minutes; a cluster disturbed
 	$(IN)/python -m pytest tests/inference/test_abuse.py --soak=50000 --timeout=3600 $(PYTEST)
 	$(IN)/python -m pytest tests/monitoring/store/test_faults.py --outage=600 --timeout=3600 $(PYTEST)
+	$(IN)/python -m pytest tests/integration/test_cluster.py --load=20000 --timeout=3600 $(PYTEST)
 
 docs: $(VENV)/dev ## write docs/reference.md and docs/alerts.md from the tables in the code and the alert rules
 	$(IN)/python -m docs.reference

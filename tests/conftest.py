@@ -22,6 +22,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many bad requests the service must bear (tests/inference/test_abuse.py); `make soak` sends 50,000",
     )
     parser.addoption(
+        "--load",
+        type=int,
+        default=1500,
+        metavar="N",
+        help="how many requests are sent while something is done to the cluster (tests/integration/test_cluster.py); "
+        "`make soak` sends 20,000",
+    )
+    parser.addoption(
         "--outage",
         type=float,
         default=8.0,

@@ -1,0 +1,441 @@
+"""The whole on a real cluster: applied, trained, deployed, disturbed in every way under constant load, deleted.
+
+The tests follow one another as a user's days do; each leaves what it found: two replicas that serve the shipped model.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from inference.settings import SHIPPED_MODEL
+from occupancy import model
+from tests.integration.cluster import (
+    CARRIERS,
+    CLAIM,
+    INFERENCE,
+    NAMESPACE,
+    PART,
+    REPLICAS,
+    ROOT,
+    STRANGERS,
+    Manifests,
+    absent,
+    apply,
+    ask_elasticsearch,
+    constant_load,
+    is_ready,
+    kubectl,
+    once,
+    only_new_pods,
+    ours,
+    pods,
+    predict,
+    remove,
+    rolled_out,
+    run,
+    stored,
+    until,
+)
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
+
+IMAGES = ("inference", "training", "monitoring")
+MADE_BY_TESTS = "occupancy/made-by=tests"
+MISSING = "0123456789ab"
+LATER = 3.0  # s: by then a node has noticed that a container is dead
+
+
+@pytest.fixture(scope="module")
+def enough(request: pytest.FixtureRequest) -> int:
+    """How many requests each disturbance must bear."""
+    return int(request.config.getoption("--load"))
+
+
+@pytest.fixture(scope="module")
+def tag() -> Iterator[str]:
+    """Build the images and bring them into the cluster; gives their tag."""
+    if why := absent():
+        pytest.skip(why)
+    if not (load := os.environ.get("IMAGE_LOAD")):
+        pytest.skip("IMAGE_LOAD, the command that brings an image into the cluster, is not set: `minikube image load`")
+    if not shutil.which("docker"):
+        pytest.skip("there is no docker command")
+    tag = f"cluster-{os.getpid()}"
+    names = [f"occupancy_{image}:{tag}" for image in IMAGES]
+    run("make", "-C", ROOT, "images", f"IMAGE_TAG={tag}")
+    for name in names:
+        run(*shlex.split(load), name)
+    yield tag
+    run("docker", "image", "rm", "--force", *names, check=False)
+
+
+@pytest.fixture(scope="module")
+def manifests(tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manifests]:
+    """Everything but Kibana, applied and ready; all of it is deleted in the end, the data too."""
+    found = run("kubectl", "get", "namespace", NAMESPACE, "--show-labels", "--ignore-not-found").stdout
+    if found and MADE_BY_TESTS not in found:
+        pytest.skip(f"the namespace {NAMESPACE} holds somebody's installation, which these tests would delete")
+    namespaces = (NAMESPACE, CARRIERS, STRANGERS)
+    kubectl("delete", "namespace", *namespaces, "--ignore-not-found")  # what a test run left that was killed
+    manifests = Manifests(tmp_path_factory.mktemp("manifests") / "kubernetes", tag)
+    try:
+        apply(manifests.storage)
+        kubectl("create", "namespace", STRANGERS)
+        kubectl("label", "namespace", *namespaces, MADE_BY_TESTS)
+        said = kubectl("apply", "-k", manifests.all, "--dry-run=server", "--validate=strict")
+        assert "arning" not in said
+        apply(manifests.all)
+        rolled_out()
+        rolled_out(namespace=CARRIERS)
+        ours("wait", "--for=condition=Complete", "--timeout=300s", "job/setup")
+        yield manifests
+    finally:
+        kubectl("delete", "namespace", *namespaces, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def inference(manifests: Manifests, tag: str) -> str:
+    return f"occupancy_inference:{tag}"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> str:
+    return model.load(SHIPPED_MODEL).version
+
+
+@pytest.fixture(scope="module")
+def trained(manifests: Manifests, training_path: Path, test_path: Path) -> str:
+    """What the training Job makes of the real data, once the data is there; gives the model's version."""
+    files = (f"--from-file=datatraining.txt={training_path}", f"--from-file=datatest.txt={test_path}")
+    ours("create", "configmap", "training-data", *files)
+    ours("wait", "--for=condition=Complete", "--timeout=600s", "job/training")
+    return ours("exec", "deployment/inference", "--container=inference", "--", "readlink", "/models/current").strip()
+
+
+# --- what was applied
+
+
+def test_a_second_apply_would_change_nothing(manifests: Manifests) -> None:
+    for folder in (manifests.storage, manifests.all):
+        done = run("kubectl", "diff", "-k", folder, check=False)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_every_pod_is_restricted_and_none_was_started_twice(manifests: Manifests) -> None:
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    said = run("kubectl", "label", "--dry-run=server", "--overwrite", "namespace", NAMESPACE, label)
+    assert "violate" not in said.stderr
+    kept = json.loads(kubectl("get", "namespace", NAMESPACE, "--output=json"))["metadata"]["labels"]
+    assert kept["pod-security.kubernetes.io/enforce"] == "restricted"
+    states = {name: each["status"]["containerStatuses"] for name, each in pods(PART).items()}
+    serving = {name: found for name, found in states.items() if not name.startswith(("setup-", "training-"))}
+    assert [name for name, found in serving.items() if any(container["restartCount"] for container in found)] == []
+
+
+def test_the_service_answers_with_the_shipped_model(manifests: Manifests, shipped: str) -> None:
+    assert predict()["model_version"] == shipped == manifests.version
+
+
+# --- a model is deployed by naming it
+
+
+@pytest.mark.real_data
+def test_a_trained_model_is_deployed_by_one_line_and_undone_and_nobody_notices(
+    manifests: Manifests, trained: str, shipped: str, enough: int
+) -> None:
+    assert trained != shipped
+    with constant_load("deployed", enough) as load:
+        manifests.name(trained)
+        apply(manifests.inference)
+        only_new_pods()
+        shown = ours("get", "pods", f"--selector={INFERENCE}", "--label-columns=occupancy/model", "--no-headers")
+        assert [line.split()[-1] for line in shown.splitlines()] == [trained] * REPLICAS.count()
+        assert predict()["model_version"] == trained
+        ours("rollout", "undo", "deployment/inference")
+        only_new_pods()
+        assert predict()["model_version"] == shipped
+        manifests.name(shipped)
+    assert load.failures == []
+    assert set(load.answers.values()) == {trained, shipped}
+
+
+def deploy_in_vain(manifests: Manifests, version: str, shipped: str) -> str:
+    """Deploy a model that can't be served, and take it back; gives what its pod says of itself."""
+    manifests.name(version)
+    apply(manifests.inference)
+    manifests.name(shipped)
+    chosen = f"{INFERENCE},occupancy/model={version}"
+
+    def started() -> bool:
+        return any(each["status"].get("phase") == "Running" for each in pods(chosen).values())
+
+    until(started, lambda: ours("get", "pods"))
+    ((name, _),) = pods(chosen).items()
+    ask = """
+import sys, time, urllib.error, urllib.request
+for _ in range(60):
+    try:
+        print(urllib.request.urlopen("http://127.0.0.1:8080/readyz").status)
+    except urllib.error.HTTPError as error:
+        sys.exit(print(error.code, error.read().decode()))
+    except OSError:
+        time.sleep(1)
+"""
+    said = ours("exec", name, "--container=inference", "--", "python", "-c", ask)
+    assert run(
+        "kubectl", "-n", NAMESPACE, "rollout", "status", "--timeout=10s", "deployment/inference", check=False
+    ).returncode
+    assert not is_ready(pods(chosen)[name])
+    ours("rollout", "undo", "deployment/inference")
+    only_new_pods()
+    return said
+
+
+def test_a_model_that_is_missing_is_not_served_and_its_pod_says_why(
+    manifests: Manifests, shipped: str, enough: int
+) -> None:
+    with constant_load("missing", enough) as load:
+        said = deploy_in_vain(manifests, MISSING, shipped)
+    assert said.startswith("503")
+    assert f"/models/{MISSING}/model.ubj" in said
+    assert load.failures == []
+    assert set(load.answers.values()) == {shipped}
+
+
+def test_a_model_under_another_ones_name_is_not_served_and_its_pod_says_why(
+    manifests: Manifests, inference: str, shipped: str, enough: int
+) -> None:
+    once("copier", inference, f"cp -r /models/{shipped} /models/{MISSING}", spec=CLAIM)
+    with constant_load("misnamed", enough) as load:
+        said = deploy_in_vain(manifests, MISSING, shipped)
+    once("remover", inference, f"rm -r /models/{MISSING}", spec=CLAIM)
+    assert said.startswith("503")
+    assert MISSING in said
+    assert shipped in said
+    assert load.failures == []
+
+
+# --- whatever is done on purpose, nobody notices
+
+
+def scale_down_and_up() -> None:
+    for count in (1, 3, 1, 2):
+        REPLICAS.scale(count)
+
+
+def restart() -> None:
+    ours("rollout", "restart", "deployment/inference")
+    only_new_pods()
+
+
+def delete_a_pod() -> None:
+    ours("delete", "pod", next(iter(pods())))
+    rolled_out()
+
+
+def drain() -> None:
+    """Drain the node; as it may be the only one, its pods' successors are let in as soon as they are evicted."""
+    node = next(iter(pods().values()))["spec"]["nodeName"]
+    before = set(pods())
+    chosen = ["--pod-selector", INFERENCE, "--ignore-daemonsets", "--timeout=300s"]
+    drain = subprocess.Popen(
+        ["kubectl", "drain", node, *chosen], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        until(lambda: set(pods()) != before)
+    finally:
+        kubectl("uncordon", node)
+    said, _ = drain.communicate(timeout=300)
+    assert drain.returncode == 0, said
+    assert "would violate the pod's disruption budget" in said  # one at a time
+    only_new_pods()
+    assert not before & set(pods())
+
+
+@pytest.mark.parametrize("disturb", [scale_down_and_up, restart, delete_a_pod, drain])
+def test_no_request_fails_while_it_is_done(manifests: Manifests, enough: int, disturb: Callable[[], None]) -> None:
+    with constant_load(disturb.__name__, enough) as load:
+        disturb()
+    assert load.failures == []
+    assert len(load.answers) == load.sent >= enough
+
+
+# --- what dies at once takes its open connections along; a client that tries once more gets its answer
+
+
+def kill_a_worker(image: str) -> None:
+    """The process that answers; the one above it holds the port, and starts another."""
+    ours(
+        "exec", next(iter(pods())), "--container=inference", "--", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)"
+    )
+
+
+def kill_a_container(image: str) -> None:
+    """All of a container's processes, as the kernel does when memory runs out; from the node, since 1 is immune to its own."""
+    name = next(iter(pods()))
+    script = f"""
+for process in /proc/[0-9]*; do
+  if tr '\\0' '\\n' < "$process/environ" | grep -qx HOSTNAME={name}; then kill -9 "${{process#/proc/}}"; fi
+done 2> /dev/null
+"""
+    node = pods()[name]["spec"]["nodeName"]
+    once("killer", image, script, namespace=STRANGERS, spec={"hostPID": True, "nodeName": node}, root=True)
+    until(lambda: pods()[name]["status"]["containerStatuses"][0]["restartCount"] == 1)
+
+
+def kill_a_pod(image: str) -> None:
+    """Without a grace period: it is gone from the cluster before its processes are."""
+    ours("delete", "pod", next(iter(pods())), "--grace-period=0", "--force")
+
+
+@pytest.mark.parametrize("kill", [kill_a_worker, kill_a_container, kill_a_pod])
+def test_who_asks_once_more_is_answered_although_something_was_killed(
+    inference: str, enough: int, kill: Callable[[str], None]
+) -> None:
+    with constant_load(kill.__name__, enough, retry_after=LATER) as load:
+        kill(inference)
+        rolled_out()
+        only_new_pods()
+    assert load.failed == []
+    assert len(load.answers) == load.sent >= enough
+
+
+# --- what becomes of the records
+
+
+def audited() -> str:
+    return ours("exec", "deployment/watcher", "--", "python", "-m", "monitoring", "audit", "--grace=0")
+
+
+def test_every_answer_of_a_pod_that_was_not_killed_is_stored_exactly_once(manifests: Manifests, enough: int) -> None:
+    with constant_load("stored", enough) as load:
+        restart()
+    until(lambda: stored("predictions", "stored") >= len(load.answers), lambda: stored("predictions", "stored"))
+    assert stored("predictions", "stored") == len(load.answers) == load.sent
+
+
+def test_no_record_is_missing_or_doubled_after_all_that(manifests: Manifests) -> None:
+    said = ""
+
+    def complete() -> bool:
+        nonlocal said
+        said = audited()
+        return "; 0 are missing" in said and "; 0 are stored more than once" in said
+
+    until(complete, lambda: said)
+
+
+@pytest.mark.real_data
+def test_a_sensor_that_is_stuck_becomes_a_verdict(manifests: Manifests, training_path: Path) -> None:
+    host, port = REPLICAS.address()
+    sent = ("--batch=60", "--fault=stuck:Light:start=2d20h:end=3d20h", f"--url=http://{host}:{port}")
+    replay = (sys.executable, "-m", "monitoring", "replay", training_path, *sent)
+    assert " answered" in run("env", f"PYTHONPATH={ROOT}", *replay).stdout
+    found = {"q": 'occupancy.room:"default" AND occupancy.verdict.sensor:"Light"', "ignore_unavailable": "true"}
+
+    def verdicts() -> list[str]:
+        hits = ask_elasticsearch("occupancy-verdicts-*/_search", size="100", **found)["hits"]["hits"]
+        return [json.dumps(hit["_source"]) for hit in hits]
+
+    until(lambda: any("stuck" in one for one in verdicts()), lambda: ours("logs", "deployment/watcher"), seconds=300)
+
+
+# --- who may speak with whom
+
+CONNECT = """
+python - <<'EOF'
+import socket
+try:
+    socket.create_connection(("{host}", {port}), 5).close()
+    print("reached")
+except OSError as error:
+    print("refused", error)
+EOF
+"""
+
+
+@pytest.fixture(scope="module")
+def enforced(inference: str) -> None:
+    """Skip where policies are accepted, and then ignored."""
+    policy = {"podSelector": {}, "policyTypes": ["Egress"]}
+    meta = {"name": "nothing", "namespace": STRANGERS}
+    nothing = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta, "spec": policy}
+    service = f"inference.{NAMESPACE}.svc"
+    address = ours("get", "service", "inference", "--output=jsonpath={.spec.clusterIP}")
+    assert "reached" in once("outsider", inference, CONNECT.format(host=service, port=8080), namespace=STRANGERS)
+    kubectl("create", "-f", "-", stdin=json.dumps(nothing))
+    try:
+        said = once("bound", inference, CONNECT.format(host=address, port=8080), namespace=STRANGERS)
+    finally:
+        kubectl("--namespace", STRANGERS, "delete", "networkpolicy", "nothing")
+    if "reached" in said:
+        pytest.skip("this cluster's network does not enforce policies")
+
+
+def test_a_pod_of_another_namespace_reaches_the_service_but_not_elasticsearch(inference: str, enforced: None) -> None:
+    for service, port, expected in (("inference", 8080, "reached"), ("elasticsearch", 9200, "refused")):
+        script = CONNECT.format(host=f"{service}.{NAMESPACE}.svc", port=port)
+        assert once(f"stranger-{service}", inference, script, namespace=STRANGERS).startswith(expected)
+
+
+def test_the_service_can_ask_nobody(manifests: Manifests, enforced: None) -> None:
+    (address,) = {each["status"]["podIP"] for each in pods("app.kubernetes.io/name=elasticsearch").values()}
+    script = CONNECT.format(host=address, port=9200)
+    here = ("exec", "deployment/inference", "--container=inference", "--", "sh", "-c")
+    assert ours(*here, script).startswith("refused")
+    assert predict()["label"] in (0, 1)
+
+
+# --- the end, and after it
+
+
+def left() -> set[str]:
+    """Name what has our label, as kind/name; metrics of pods outlive them by a minute."""
+    kinds = [
+        each for each in kubectl("api-resources", "--verbs=list", "--output=name").split() if "metrics" not in each
+    ]
+    found = run("kubectl", "get", ",".join(kinds), "--all-namespaces", f"--selector={PART}", "--output=json").stdout
+    every = [(each["kind"], each["metadata"]) for each in json.loads(found)["items"]]
+    return {
+        f"{kind}/{meta['name']}"
+        for kind, meta in every
+        if {meta.get("namespace"), meta["name"]} & {NAMESPACE, CARRIERS}
+    }
+
+
+DATA = {f"Namespace/{NAMESPACE}", f"Namespace/{CARRIERS}"} | {
+    f"PersistentVolumeClaim/{claim}" for claim in ("models", "watcher", "data-elasticsearch-0")
+}
+
+
+def test_delete_leaves_what_holds_data_and_apply_brings_back_what_used_it(manifests: Manifests, shipped: str) -> None:
+    before = stored("predictions", "stored")
+    remove([manifests.all])
+    until(lambda: left() == DATA, left)
+    apply(manifests.inference)  # each of the two parts alone
+    rolled_out()
+    assert predict()["model_version"] == shipped
+    apply(manifests.monitoring)
+    run("kubectl", "delete", "deployment/kibana", "job/dashboards", f"--namespace={NAMESPACE}")
+    rolled_out()
+    rolled_out(namespace=CARRIERS)
+    until(lambda: stored("predictions", "stored") >= before)
+    assert stored("predictions", "stored") == before
+    with constant_load("again", 100) as load:
+        pass
+    until(lambda: stored("predictions", "again") == len(load.answers) == 100)
+
+
+@pytest.mark.real_data
+def test_the_claim_has_kept_the_trained_model(manifests: Manifests, trained: str, shipped: str) -> None:
+    listed = ours("exec", "deployment/inference", "--container=inference", "--", "ls", "/models").split()
+    assert {trained, shipped} <= set(listed)
+    assert [name for name in listed if re.fullmatch("[0-9a-f]{12}", name) and name not in (trained, shipped)] == []
