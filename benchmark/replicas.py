@@ -125,7 +125,7 @@ def measure(chosen: Settings, replicas: Replicas) -> list[Burst]:
                 limit = served.delay * math.ceil(chosen.readings / at_a_time)
                 expected = dict(zip(requests, at_once(address, readings), strict=True))
                 outcome = traffic.closed(address, requests, len(requests), count=len(requests), fresh=True, keep=True)
-                bursts.append(judged(chosen.name, count, limit, len(requests), outcome, expected))
+                bursts.append(judged(chosen.name, count, limit, outcome, readings=len(requests), expected=expected))
                 progress.advance()
     return bursts
 
@@ -162,7 +162,7 @@ def processes(ids: Iterable[str]) -> Counter[str]:
 
 
 def judged(
-    name: str, count: int, limit: float, readings: int, outcome: traffic.Outcome, expected: dict[bytes, float]
+    name: str, count: int, limit: float, outcome: traffic.Outcome, *, readings: int, expected: dict[bytes, float]
 ) -> Burst:
     """Count a burst's answers and hold them to what is expected of each."""
     answers = [(sent, json.loads(body)) for sent, body in outcome.answers]
