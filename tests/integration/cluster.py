@@ -197,6 +197,7 @@ class Load:
 
     address: traffic.Address
     room: str
+    enough: int
     retry_after: float | None = None
     """seconds after which what failed is sent once more"""
     sent: int = 0
@@ -206,11 +207,16 @@ class Load:
     failed: list[str] = field(default_factory=list)
     """those that failed again, or were not sent again"""
 
-    def send(self, enough: int, ended: threading.Event) -> None:
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether what is done meanwhile should be done once more, for enough to be sent."""
+        return self.sent < self.enough
+
+    def send(self, ended: threading.Event) -> None:
         """Send until enough is sent and the event has come."""
         start = time.monotonic()
         with ThreadPoolExecutor(SENDERS) as pool:
-            for number in itertools.takewhile(lambda n: n < enough or not ended.is_set(), itertools.count()):
+            for number in itertools.takewhile(lambda n: n < self.enough or not ended.is_set(), itertools.count()):
                 time.sleep(max(0.0, start + number / RATE - time.monotonic()))
                 pool.submit(self._send, number)
                 self.sent = number + 1
@@ -248,10 +254,11 @@ class Load:
 
 
 @contextmanager
-def constant_load(room: str, enough: int, retry_after: float | None = None) -> Iterator[Load]:
-    """Send at a constant rate as long as the body takes, and until enough is sent."""
-    load, ended = Load(REPLICAS.address(), room, retry_after), threading.Event()
-    thread = threading.Thread(target=load.send, args=(enough, ended))
+def constant_load(loads: list[Load], room: str, enough: int, retry_after: float | None = None) -> Iterator[Load]:
+    """Send at a constant rate as long as the body takes, and until enough is sent; adds it to the loads."""
+    load, ended = Load(REPLICAS.address(), room, enough, retry_after), threading.Event()
+    loads.append(load)
+    thread = threading.Thread(target=load.send, args=(ended,))
     thread.start()
     try:
         yield load
@@ -264,7 +271,7 @@ def constant_load(room: str, enough: int, retry_after: float | None = None) -> I
 def predict() -> dict[str, Any]:
     """Ask the service for one answer."""
     address = REPLICAS.address()
-    body = {"Temperature": 21.5, "Humidity": 30.0, "Light": 0.0, "CO2": 500.0}
+    body = {"Temperature": 21.5, "Humidity": 30.0, "Light": 0.0, "CO2": 500.0, "room": "asked"}
     status, said = traffic.once(address, traffic.request(address, "/predict", json.dumps(body).encode()))
     assert status == 200, said
     answer: dict[str, Any] = json.loads(said)

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from tests.integration.cluster import (
     PART,
     REPLICAS,
     ROOT,
+    SAID,
     STRANGERS,
+    Load,
     Manifests,
     absent,
     apply,
@@ -50,6 +53,7 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
 IMAGES = ("inference", "training", "monitoring")
 MADE_BY_TESTS = "occupancy/made-by=tests"
 MISSING = "0123456789ab"
+LOST_AT_MOST = 50  # records of a killed process that were on their way to its log
 LATER = 3.0  # s: by then a node has noticed that a container is dead
 
 
@@ -57,6 +61,12 @@ LATER = 3.0  # s: by then a node has noticed that a container is dead
 def enough(request: pytest.FixtureRequest) -> int:
     """How many requests each disturbance must bear."""
     return int(request.config.getoption("--load"))
+
+
+@pytest.fixture(scope="module")
+def loads() -> list[Load]:
+    """All that was sent."""
+    return []
 
 
 @pytest.fixture(scope="module")
@@ -149,20 +159,21 @@ def test_the_service_answers_with_the_shipped_model(manifests: Manifests, shippe
 
 @pytest.mark.real_data
 def test_a_trained_model_is_deployed_by_one_line_and_undone_and_nobody_notices(
-    manifests: Manifests, trained: str, shipped: str, enough: int
+    manifests: Manifests, trained: str, shipped: str, enough: int, loads: list[Load]
 ) -> None:
     assert trained != shipped
-    with constant_load("deployed", enough) as load:
-        manifests.name(trained)
-        apply(manifests.inference)
-        only_new_pods()
-        shown = ours("get", "pods", f"--selector={INFERENCE}", "--label-columns=occupancy/model", "--no-headers")
-        assert [line.split()[-1] for line in shown.splitlines()] == [trained] * REPLICAS.count()
-        assert predict()["model_version"] == trained
-        ours("rollout", "undo", "deployment/inference")
-        only_new_pods()
-        assert predict()["model_version"] == shipped
-        manifests.name(shipped)
+    with constant_load(loads, "deployed", enough) as load:
+        while load.goes_on:
+            manifests.name(trained)
+            apply(manifests.inference)
+            only_new_pods()
+            shown = ours("get", "pods", f"--selector={INFERENCE}", "--label-columns=occupancy/model", "--no-headers")
+            assert [line.split()[-1] for line in shown.splitlines()] == [trained] * REPLICAS.count()
+            assert predict()["model_version"] == trained
+            ours("rollout", "undo", "deployment/inference")
+            only_new_pods()
+            assert predict()["model_version"] == shipped
+            manifests.name(shipped)
     assert load.failures == []
     assert set(load.answers.values()) == {trained, shipped}
 
@@ -200,9 +211,9 @@ for _ in range(60):
 
 
 def test_a_model_that_is_missing_is_not_served_and_its_pod_says_why(
-    manifests: Manifests, shipped: str, enough: int
+    manifests: Manifests, shipped: str, enough: int, loads: list[Load]
 ) -> None:
-    with constant_load("missing", enough) as load:
+    with constant_load(loads, "missing", enough) as load:
         said = deploy_in_vain(manifests, MISSING, shipped)
     assert said.startswith("503")
     assert f"/models/{MISSING}/model.ubj" in said
@@ -211,10 +222,10 @@ def test_a_model_that_is_missing_is_not_served_and_its_pod_says_why(
 
 
 def test_a_model_under_another_ones_name_is_not_served_and_its_pod_says_why(
-    manifests: Manifests, inference: str, shipped: str, enough: int
+    manifests: Manifests, inference: str, shipped: str, enough: int, loads: list[Load]
 ) -> None:
     once("copier", inference, f"cp -r /models/{shipped} /models/{MISSING}", spec=CLAIM)
-    with constant_load("misnamed", enough) as load:
+    with constant_load(loads, "misnamed", enough) as load:
         said = deploy_in_vain(manifests, MISSING, shipped)
     once("remover", inference, f"rm -r /models/{MISSING}", spec=CLAIM)
     assert said.startswith("503")
@@ -261,9 +272,12 @@ def drain() -> None:
 
 
 @pytest.mark.parametrize("disturb", [scale_down_and_up, restart, delete_a_pod, drain])
-def test_no_request_fails_while_it_is_done(manifests: Manifests, enough: int, disturb: Callable[[], None]) -> None:
-    with constant_load(disturb.__name__, enough) as load:
-        disturb()
+def test_no_request_fails_while_it_is_done(
+    manifests: Manifests, enough: int, loads: list[Load], disturb: Callable[[], None]
+) -> None:
+    with constant_load(loads, disturb.__name__, enough) as load:
+        while load.goes_on:
+            disturb()
     assert load.failures == []
     assert len(load.answers) == load.sent >= enough
 
@@ -273,22 +287,26 @@ def test_no_request_fails_while_it_is_done(manifests: Manifests, enough: int, di
 
 def kill_a_worker(image: str) -> None:
     """The process that answers; the one above it holds the port, and starts another."""
-    ours(
-        "exec", next(iter(pods())), "--container=inference", "--", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)"
-    )
+    children = "/proc/1/task/1/children"
+    script = f"old=$(cat {children}); kill -9 $old; until new=$(cat {children}); [ $new ] && [ $new != $old ]; do sleep 0.1; done"
+    ours("exec", next(iter(pods())), "--container=inference", "--", "sh", "-c", script)
 
 
 def kill_a_container(image: str) -> None:
-    """All of a container's processes, as the kernel does when memory runs out; from the node, since 1 is immune to its own."""
-    name = next(iter(pods()))
+    """All of a container's processes, as when memory runs out; from the node, since process 1 is immune to its own."""
+    name = min(pods(), key=restarts)
+    before, node = restarts(name), pods()[name]["spec"]["nodeName"]
     script = f"""
 for process in /proc/[0-9]*; do
   if tr '\\0' '\\n' < "$process/environ" | grep -qx HOSTNAME={name}; then kill -9 "${{process#/proc/}}"; fi
 done 2> /dev/null
 """
-    node = pods()[name]["spec"]["nodeName"]
     once("killer", image, script, namespace=STRANGERS, spec={"hostPID": True, "nodeName": node}, root=True)
-    until(lambda: pods()[name]["status"]["containerStatuses"][0]["restartCount"] == 1)
+    until(lambda: restarts(name) > before)
+
+
+def restarts(name: str) -> int:
+    return sum(each["restartCount"] for each in pods()[name]["status"]["containerStatuses"])
 
 
 def kill_a_pod(image: str) -> None:
@@ -298,12 +316,13 @@ def kill_a_pod(image: str) -> None:
 
 @pytest.mark.parametrize("kill", [kill_a_worker, kill_a_container, kill_a_pod])
 def test_who_asks_once_more_is_answered_although_something_was_killed(
-    inference: str, enough: int, kill: Callable[[str], None]
+    inference: str, enough: int, loads: list[Load], kill: Callable[[str], None]
 ) -> None:
-    with constant_load(kill.__name__, enough, retry_after=LATER) as load:
-        kill(inference)
-        rolled_out()
-        only_new_pods()
+    with constant_load(loads, kill.__name__, enough, retry_after=LATER) as load:
+        while load.goes_on:
+            kill(inference)
+            only_new_pods()
+            time.sleep(2 * LATER)  # who asked once more has been answered before the next is killed
     assert load.failed == []
     assert len(load.answers) == load.sent >= enough
 
@@ -315,11 +334,17 @@ def audited() -> str:
     return ours("exec", "deployment/watcher", "--", "python", "-m", "monitoring", "audit", "--grace=0")
 
 
-def test_every_answer_of_a_pod_that_was_not_killed_is_stored_exactly_once(manifests: Manifests, enough: int) -> None:
-    with constant_load("stored", enough) as load:
-        restart()
-    until(lambda: stored("predictions", "stored") >= len(load.answers), lambda: stored("predictions", "stored"))
-    assert stored("predictions", "stored") == len(load.answers) == load.sent
+def test_each_answer_is_stored_exactly_once_but_those_of_the_moment_in_which_a_process_is_killed(
+    manifests: Manifests, loads: list[Load]
+) -> None:
+    kept = {load.room: len(load.answers) for load in loads if load.retry_after is None}
+    until(lambda: all(stored("predictions", room) >= count for room, count in kept.items()), audited)
+    assert {room: stored("predictions", room) for room in kept} == kept
+    for killed in loads:
+        if killed.room not in kept:
+            lost = len(killed.answers) - stored("predictions", killed.room)
+            SAID.warning("%s: of %d records %d were lost", killed.room, len(killed.answers), lost)
+            assert lost <= LOST_AT_MOST
 
 
 def test_no_record_is_missing_or_doubled_after_all_that(manifests: Manifests) -> None:
@@ -339,13 +364,16 @@ def test_a_sensor_that_is_stuck_becomes_a_verdict(manifests: Manifests, training
     sent = ("--batch=60", "--fault=stuck:Light:start=2d20h:end=3d20h", f"--url=http://{host}:{port}")
     replay = (sys.executable, "-m", "monitoring", "replay", training_path, *sent)
     assert " answered" in run("env", f"PYTHONPATH={ROOT}", *replay).stdout
-    found = {"q": 'occupancy.room:"default" AND occupancy.verdict.sensor:"Light"', "ignore_unavailable": "true"}
+    verdicts = {
+        "q": 'occupancy.room:"default" AND occupancy.verdict.sensor:"Light" AND occupancy.verdict.rule:"run"',
+        "ignore_unavailable": "true",
+    }
 
-    def verdicts() -> list[str]:
-        hits = ask_elasticsearch("occupancy-verdicts-*/_search", size="100", **found)["hits"]["hits"]
-        return [json.dumps(hit["_source"]) for hit in hits]
+    def opened() -> bool:
+        hits = ask_elasticsearch("occupancy-verdicts-*/_search", **verdicts)["hits"]["hits"]
+        return any(hit["_source"]["occupancy.verdict.state"] == "opened" for hit in hits)
 
-    until(lambda: any("stuck" in one for one in verdicts()), lambda: ours("logs", "deployment/watcher"), seconds=300)
+    until(opened, lambda: ours("logs", "deployment/watcher"))
 
 
 # --- who may speak with whom
@@ -429,7 +457,7 @@ def test_delete_leaves_what_holds_data_and_apply_brings_back_what_used_it(manife
     rolled_out(namespace=CARRIERS)
     until(lambda: stored("predictions", "stored") >= before)
     assert stored("predictions", "stored") == before
-    with constant_load("again", 100) as load:
+    with constant_load([], "again", 100) as load:
         pass
     until(lambda: stored("predictions", "again") == len(load.answers) == 100)
 
