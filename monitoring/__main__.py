@@ -10,7 +10,7 @@
   replay    send the rows of a data file to a running service, with faults on request
 
 COMMAND --help lists its settings. Exit status: 0 done; 1 something was found (the command says what); 2 a setting or a
-file is wrong; 130 ended by SIGINT.
+file is wrong; 130 ended by SIGINT or SIGTERM, where a command does not say otherwise.
 """
 
 import os
@@ -46,4 +46,5 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a command that ends in its own way has its own handler
     sys.exit(main(sys.argv[1:], os.environ))

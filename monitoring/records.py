@@ -268,14 +268,20 @@ def _within(frame: pd.DataFrame, by: str, what: Range) -> pd.DataFrame:
     return frame if inside.all() else frame[inside].reset_index(drop=True)
 
 
+def latest(feedback: pd.DataFrame) -> pd.DataFrame:
+    """Choose what counts of several labels of one prediction: the latest, and one with the token before any without."""
+    proved = feedback["occupancy.feedback.authenticated"] == np.True_
+    told = feedback.assign(proved=proved).sort_values(["proved", OBSERVED], kind="stable").drop(columns="proved")
+    return told.drop_duplicates("occupancy.feedback.prediction", keep="last").sort_values(OBSERVED, kind="stable")
+
+
 def labelled(records: Records) -> pd.DataFrame:
-    """Join predictions with the truth that was told, the latest of several, by time of the telling.
+    """Join predictions with the truth that was told (see `latest`), by time of the telling.
 
     Columns: time, room, model, probability, label, truth (0 or 1), trusted (who told it had the token), told (when). What comes
     without the token anybody could send: it is shown, and starts nothing.
     """
-    latest = records.feedback.drop_duplicates("occupancy.feedback.prediction", keep="last")
-    joined = latest.merge(
+    joined = latest(records.feedback).merge(
         records.predictions[[ID, TIME, "occupancy.room", "occupancy.model.version", "occupancy.probability", "occupancy.label"]],
         left_on="occupancy.feedback.prediction", right_on=ID,
     )  # fmt: skip

@@ -5,6 +5,7 @@ Everything in it is measured on the training data alone and needs no XGBoost to 
 
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import numpy as np
@@ -130,6 +131,10 @@ def load(raw: bytes, name: str = "reference.json") -> Reference:
         reference = msgspec.json.decode(raw, type=Reference)
     except ValueError as error:  # not JSON, not UTF-8, or not a reference
         raise UnusableReference(f"{name} is not a reference: {error}; {advice}") from None
+    try:
+        ZoneInfo(reference.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UnusableReference(f"{name} names no time zone: {reference.timezone!r}; {advice}") from None
     if list(reference.sensors) != list(NAMES):
         raise UnusableReference(f"{name} is of {', '.join(reference.sensors)}, expected {', '.join(NAMES)}; {advice}")
     return reference

@@ -18,6 +18,7 @@ import vl_convert
 from monitoring.dashboards import engine
 from monitoring.dashboards.panels import ANSWERED, DATED, Json, Panel
 from monitoring.records import Records
+from occupancy.record import VERDICT
 from occupancy.report import THEME, draw
 
 BUCKETS = 720
@@ -106,7 +107,10 @@ def charts(by_band: Sequence[Sequence[Panel]], whole: Mapping[str, Span]) -> lis
             if panel not in [other for _, other in variants]:
                 variants.append((asked, panel))
         choice = [[other for _, other in variants].index(panel) for panel in same]
-        found.append(Chart(variants, choice, whole[same[0].time], _kept(same[0], whole[same[0].time])))
+        span = whole[
+            DATED if same[0].datasets == (VERDICT,) else same[0].time
+        ]  # a verdict is observed where its reading is
+        found.append(Chart(variants, choice, span, _kept(same[0], span)))
     return found
 
 

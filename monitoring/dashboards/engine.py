@@ -14,7 +14,7 @@ import pandas as pd
 from monitoring.dashboards import counting
 from monitoring.dashboards.counting import Level
 from monitoring.dashboards.panels import Json, Panel
-from monitoring.records import Records
+from monitoring.records import Records, latest
 from monitoring.store.client import explained
 from monitoring.store.templates import pattern
 from occupancy.errors import InputError
@@ -73,10 +73,12 @@ def _least(levels: Sequence[Level], span: int) -> float:
 def frame(panel: Panel, records: Records) -> pd.DataFrame:
     """Choose the records that a panel is about; with the truth beside each prediction, where it wants them joined."""
     if panel.joined:
-        latest = records.feedback.drop_duplicates(PREDICTED, keep="last")[[PREDICTED, TRUTH]]
         own = sorted({ID, *fields(panel)} - {TRUTH})
-        return records.predictions[own].merge(latest, left_on=ID, right_on=PREDICTED)
-    of = dict(zip((PREDICTION, FEEDBACK, LOSS, VERDICT), records[:4], strict=True))
+        told = latest(records.feedback)[[PREDICTED, TRUTH]]
+        return records.predictions[own].merge(told, left_on=ID, right_on=PREDICTED)
+    of = {
+        PREDICTION: records.predictions, FEEDBACK: records.feedback, LOSS: records.losses, VERDICT: records.verdicts,
+    }  # fmt: skip
     chosen = [of[dataset] for dataset in panel.datasets]
     if len(chosen) == 1:
         return chosen[0]

@@ -22,6 +22,7 @@ from monitoring.dashboards.panels import ANSWERED, DATED, GROUPS, Json, Panel, p
 from monitoring.settings import PREFIX, SHIPPED_REFERENCE, Elasticsearch
 from monitoring.store.client import BadConnection, NotAllowed, Refused, Unreachable, authentication, trust
 from occupancy import reference, settings
+from occupancy.errors import InputError
 from occupancy.reading import NAMES
 from occupancy.record import FEEDBACK, INDICES, PREDICTION, VERDICT
 from occupancy.report import ACCENT, FOURTH, INK, MUTED, SECOND, THEME, THIRD
@@ -341,4 +342,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    try:
+        sys.exit(main(sys.argv[1:], dict(os.environ)))
+    except InputError as error:
+        sys.exit(f"monitoring.dashboards.kibana: {error}")

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from monitoring.dashboards.panels import EXPECTED_TEMPERATURE
+from monitoring.records import latest
 
-TIME, OBSERVED = "occupancy.reading.time", "@timestamp"
+TIME = "occupancy.reading.time"
 PROBABILITY, TEMPERATURE = "occupancy.probability", "occupancy.reading.Temperature"
 LATENCY_STEP = 2**0.125
 
@@ -27,15 +28,14 @@ class Thresholds(NamedTuple):
 
 
 def judged(predictions: pd.DataFrame, feedback: pd.DataFrame) -> pd.DataFrame:
-    """Add to each prediction what the scorecard counts: refused, flagged, truth (of several the latest), right, sure.
+    """Add to each prediction what the scorecard counts: refused, flagged, truth (see `latest`), right, sure.
 
     `truth` and `right` are NaN where nobody told; `sure` is the model's own estimate of being right.
     """
     frame = predictions.copy(deep=False)
     frame["refused"] = frame["event.outcome"] == "failure"
     frame["flagged"] = frame["occupancy.flags"].map(lambda flags: isinstance(flags, list) and bool(flags)).astype(bool)
-    told = feedback.sort_values(OBSERVED).drop_duplicates("occupancy.feedback.prediction", keep="last")
-    told = told.set_index("occupancy.feedback.prediction")
+    told = latest(feedback).set_index("occupancy.feedback.prediction")
     frame["truth"] = frame["event.id"].map(told["occupancy.feedback.occupied"].astype(float))
     frame["right"] = (frame["truth"] == frame["occupancy.label"]).astype(float).where(frame["truth"].notna())
     frame["sure"] = np.maximum(frame[PROBABILITY], 1 - frame[PROBABILITY])

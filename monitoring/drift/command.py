@@ -82,7 +82,7 @@ def summary(verdicts: Sequence[Verdict], state: State, by: Judge) -> str:
     for name, room in state.rooms.items():
         mine = [verdict for verdict in found if verdict.room == name]
         over = sum(verdict.room == name for verdict in verdicts if verdict.state == "opened") - len(mine)
-        what = "nothing is wrong"
+        what = "nothing is wrong" if not over else f"nothing is wrong any more: {over} found, and over"
         if mine:
             count = {kind: sum(v.consequence == kind for v in mine) for kind in (PERSON, TICKET, RETRAIN)}
             parts = (
@@ -97,8 +97,8 @@ def summary(verdicts: Sequence[Verdict], state: State, by: Judge) -> str:
             what += f"; learning what is normal here, {days} of {by.limits.learning_days} clean days"
         if room.judged and not room.beside * 10 > room.judged:
             what += "; not judged by steps, runs and noise: its readings are not next to each other"
-        if over:
-            what += f"; {over} over"
+        if over and mine:
+            what += f"; {over} more that are over"
         if room.late or room.ahead:
             what += f"; not judged: {room.late} readings that came late, {room.ahead} with a time ahead of ours"
         said.append(f"room {name}: {what}")

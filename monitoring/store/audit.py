@@ -200,9 +200,11 @@ def describe(found: list[Boot], files: list[File]) -> str:
             f"{each.forgotten:,} forgotten, {each.unreadable:,} are no records"
         )
         text += _listed("missing lines", each.missing_lines)
+    if not found:
+        return "\n".join([*text[1:], "no record is stored: there is nothing to prove yet"])
     missing, doubled = sum(one.missing for one in found), sum(one.doubled for one in found)
     text.append(
-        f"{sum(one.stored for one in found):,} records of {len(found):,} boots are stored; {missing:,} are missing, "
+        f"{sum(one.stored for one in found):,} records of {len(found):,} boot{'s' * (len(found) > 1)} are stored; {missing:,} are missing, "
         f"of which the service itself admits {sum(one.admitted for one in found):,}; {doubled:,} are stored more than once"
     )
     return "\n".join(text)

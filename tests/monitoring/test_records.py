@@ -121,6 +121,18 @@ def test_of_several_truths_the_latest_counts() -> None:
     assert records.labelled(records.frames([changed, *lines]))["truth"].tolist() == [1]
 
 
+def test_who_has_no_token_takes_no_label_away() -> None:
+    lines = some(1)
+    proved = {**lines[1], "event.id": "0123456789ab-98", "occupancy.feedback.authenticated": True}
+    lie = {**proved, "event.id": "0123456789ab-99", "occupancy.feedback.authenticated": False}
+    lie |= {
+        "@timestamp": "2099-01-01T00:00:00Z",
+        "occupancy.feedback.occupied": not proved["occupancy.feedback.occupied"],
+    }
+    found = records.labelled(records.frames([lines[0], proved, lie]))
+    assert (found["truth"].tolist(), found["trusted"].tolist()) == ([proved["occupancy.feedback.occupied"]], [True])
+
+
 @pytest.mark.elasticsearch
 def test_elasticsearch_gives_what_the_files_give(elasticsearch: Any) -> None:
     client, prefix = elasticsearch.client, elasticsearch.prefix

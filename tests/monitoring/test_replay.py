@@ -403,8 +403,8 @@ def begun(*argv: str) -> Iterator["subprocess.Popen[str]"]:
         yield process
 
 
-def interrupted(process: "subprocess.Popen[str]") -> str:
-    process.send_signal(signal.SIGINT)
+def interrupted(process: "subprocess.Popen[str]", number: int = signal.SIGINT) -> str:
+    process.send_signal(number)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "monitoring replay: ended by a signal" in errors
@@ -412,12 +412,13 @@ def interrupted(process: "subprocess.Popen[str]") -> str:
     return out
 
 
-def test_an_interrupt_ends_it_with_what_was_done(service: Process, room: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_with_what_was_done(service: Process, room: str, number: int) -> None:
     since = settled(service)
     with begun("--url", f"http://127.0.0.1:{service.port}", "--rate", "50", room) as process:
         while len(service.records) < since + 3:
             time.sleep(0.01)
-        assert re.match(r"\d+ readings sent in .*; \d+ answered", interrupted(process))
+        assert re.match(r"\d+ readings sent in .*; \d+ answered", interrupted(process, number))
 
 
 def test_an_interrupt_ends_waiting_for_the_service(room: str) -> None:

@@ -208,6 +208,7 @@ RAW = reference.dump(reference.compute(THREE_DAYS))
         (b'{"format": 1}', "is not a reference: Object missing required field `simulated`"),
         (RAW.replace(b'"low": 20.0', b'"low": null'), "Expected `float`, got `null` - at `$.sensors[...].low`"),
         (RAW.replace(b"   null,\n", b"", 1), "Expected `array` of length >= 48 - at `$.sensors[...].level`; use"),
+        (RAW.replace(b'"Europe/Brussels"', b'"Europe/Atlantis"'), "names no time zone: 'Europe/Atlantis'; use the one"),
         (RAW.replace(b'"CO2"', b'"Noise"'), "is of Temperature, Humidity, Light, Noise, HumidityRatio, expected"),
         (
             reference.dump(without_co2(reference.compute(THREE_DAYS))),
