@@ -6,6 +6,7 @@ requests that it kept waiting. Both connect ahead, or anew for each request wher
 """
 
 import contextlib
+import errno
 import itertools
 import re
 import selectors
@@ -152,11 +153,13 @@ class _Loop:
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.selector.register(made, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
-        try:
+        with contextlib.suppress(BlockingIOError):
             made.connect(self.address)
-        except BlockingIOError:
-            return
-        self.flush(connection, registered=selectors.EVENT_READ | selectors.EVENT_WRITE)
+        try:  # nearby it has connected by now: the first of a burst need not wait until the last has
+            self.flush(connection, registered=selectors.EVENT_READ | selectors.EVENT_WRITE)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # what macOS says of one that connects yet
+                raise
 
     def flush(self, connection: _Connection, registered: int) -> None:
         """Send what the socket takes; what is left goes when it can be written to again."""
