@@ -16,7 +16,7 @@ from msgspec import Meta
 from benchmark import traffic
 from benchmark.cluster import Replicas, Usage, address_of, awaited
 from benchmark.drift_tables import markdown
-from benchmark.replicas import CPU_SHARE, everyone_answers, some_readings
+from benchmark.replicas import CLIENT_SHARE, everyone_answers, some_readings
 from occupancy import settings
 from occupancy.errors import InputError
 from occupancy.progress import Progress
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     except InputError as error:
         print(f"benchmark growth: {error}", file=sys.stderr)
         return 2
-    return 1 if any(size.lost or size.client > CPU_SHARE for size in sizes) else 0
+    return 1 if any(size.lost or size.client > CLIENT_SHARE for size in sizes) else 0
 
 
 def measure(chosen: Settings, replicas: Replicas, count: int) -> Size:

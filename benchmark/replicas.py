@@ -200,8 +200,9 @@ def faults(burst: Burst, own: float) -> list[str]:
         f"{burst.wrong} answers differ from the model's": burst.wrong,
         "one pod took all: the connections were not fresh, or went to a pod instead of the Service": burst.replicas > 1
         and len(burst.shares) == 1,
-        f"the client computed {burst.cpu_share:.0%} of the time: it has measured itself": burst.cpu_share > CPU_SHARE,
-        f"the client's own burst takes {own:.3f} s of {burst.seconds:.3f}": own > OWN_SHARE * burst.seconds,
+        f"the client computed {burst.cpu_share:.0%} of the time: it has measured itself": burst.cpu_share
+        > CLIENT_SHARE,
+        f"the client's own burst takes {own:.3f} s of {burst.seconds:.3f}": own > CLIENT_SHARE * burst.seconds,
     }
     return [f"{burst.name}, {burst.replicas} replicas: {what}" for what, so in said.items() if so]
 

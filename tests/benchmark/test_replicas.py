@@ -51,7 +51,7 @@ def test_a_good_burst_has_no_faults() -> None:
         (a_burst(lost=2), 0.05, "2 readings had no answer"),
         (a_burst(wrong=1), 0.05, "1 answers differ from the model's"),
         (a_burst(cpu_share=0.9), 0.05, "the client computed 90% of the time"),
-        (a_burst(seconds=0.1), 0.05, "the client's own burst takes 0.050 s of 0.100"),
+        (a_burst(seconds=0.1), 0.06, "the client's own burst takes 0.060 s of 0.100"),
     ],
 )
 def test_a_burst_that_shows_nothing_says_why(burst: Burst, own: float, fault: str) -> None:
