@@ -34,12 +34,8 @@ from occupancy.reading import NAMES
 from occupancy.report import Table
 from occupancy.simulate import simulate
 
-TARGET = 0.985  # of the limit, behind the balancer
 TOLERANCE = 1e-5  # between a reading alone and the same among others
-CPU_SHARE, OWN_SHARE = (
-    0.5,
-    0.25,
-)  # of a burst, at most: the client's computing, and its burst at a server that does nothing
+CLIENT_SHARE = 0.5  # of a burst, at most: the client's computing, and its own burst at a server that does nothing
 
 
 class Settings(msgspec.Struct, frozen=True):
