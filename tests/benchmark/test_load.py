@@ -47,7 +47,7 @@ def test_only_percentiles_with_samples_beyond_are_shown() -> None:
 
 
 def test_the_table() -> None:
-    rows = dict(table(given()).rows)  # type: ignore[arg-type, misc]
+    rows = {str(row[0]): row[1] for row in table(given()).rows}
     assert rows["requests a second: asked, sent"] == "50, 50.0 (10 s)"
     assert rows["latency p99.5, ms"] == "147.3"
     assert rows["dropped, not answered with a label"] == "0, 0 of 500"
