@@ -106,7 +106,7 @@ class Replicas:
     def usage(self) -> dict[str, Usage]:
         """Tell by pod what was used: CPU as the service itself counts it, memory as its node's kubelet does."""
         found = {}
-        for pod in self.pods():
+        for pod in filter(_is_ready, self.pods()):
             name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
             metrics = kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/pods/{name}:8080/proxy/metrics")
             seconds = re.search(r"^process_cpu_seconds_total (\S+)$", metrics, re.MULTILINE)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from benchmark import traffic
-from benchmark.cluster import Replicas, Usage, address_of, awaited
+from benchmark.cluster import ClusterFailed, Replicas, Usage, address_of, awaited
 from benchmark.drift_tables import markdown
 from benchmark.replicas import CLIENT_SHARE, everyone_answers, some_readings
 from occupancy import settings
@@ -83,10 +83,13 @@ def measure(chosen: Settings, replicas: Replicas, count: int) -> Size:
     after: dict[str, Usage] = {}
 
     def weighed() -> bool:  # a kubelet looks at a new container's memory some seconds late
+        after.clear()
         after.update(replicas.usage())
         return all(each.memory_bytes for each in after.values())
 
     awaited("the memory of each replica in the kubelet's figures", weighed)
+    if before.keys() != after.keys():
+        raise ClusterFailed("a replica was replaced while it was measured: run it again")
     cpu = sum(after[pod].cpu_seconds - before[pod].cpu_seconds for pod in after)
     return Size(
         count,
