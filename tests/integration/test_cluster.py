@@ -108,7 +108,7 @@ def manifests(tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
         ours("wait", "--for=condition=Complete", "--timeout=300s", "job/setup")
         yield manifests
     finally:
-        kubectl("delete", "namespace", *namespaces, "--ignore-not-found")
+        kubectl("delete", "namespace", *namespaces, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ for _ in range(60):
 """
     said = ours("exec", name, "--container=inference", "--", "python", "-c", ask)
     assert run(
-        "kubectl", "-n", NAMESPACE, "rollout", "status", "--timeout=10s", "deployment/inference", check=False
+        "kubectl", "-n", NAMESPACE, "rollout", "status", "--timeout=3s", "deployment/inference", check=False
     ).returncode
     assert not is_ready(pods(chosen)[name])
     ours("rollout", "undo", "deployment/inference")
@@ -380,14 +380,23 @@ def test_a_sensor_that_is_stuck_becomes_a_verdict(manifests: Manifests, training
 
 CONNECT = """
 python - <<'EOF'
-import socket
-try:
-    socket.create_connection(("{host}", {port}), 5).close()
+import socket, time
+for _ in range({times}):
+    try:
+        socket.create_connection(("{host}", {port}), 5).close()
+    except OSError as error:
+        print("refused:", error)
+        break
+    time.sleep(1)
+else:
     print("reached")
-except OSError as error:
-    print("refused", error)
 EOF
 """
+
+
+def connect(host: str, port: int, times: int = 1) -> str:
+    """Write a script that tries to connect, so many times, until it is refused."""
+    return CONNECT.format(host=host, port=port, times=times)
 
 
 @pytest.fixture(scope="module")
@@ -398,10 +407,10 @@ def enforced(inference: str) -> None:
     nothing = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta, "spec": policy}
     service = f"inference.{NAMESPACE}.svc"
     address = ours("get", "service", "inference", "--output=jsonpath={.spec.clusterIP}")
-    assert "reached" in once("outsider", inference, CONNECT.format(host=service, port=8080), namespace=STRANGERS)
+    assert "reached" in once("outsider", inference, connect(service, 8080), namespace=STRANGERS)
     kubectl("create", "-f", "-", stdin=json.dumps(nothing))
     try:
-        said = once("bound", inference, CONNECT.format(host=address, port=8080), namespace=STRANGERS)
+        said = once("bound", inference, connect(address, 8080, times=10), namespace=STRANGERS)
     finally:
         kubectl("--namespace", STRANGERS, "delete", "networkpolicy", "nothing")
     if "reached" in said:
@@ -410,13 +419,13 @@ def enforced(inference: str) -> None:
 
 def test_a_pod_of_another_namespace_reaches_the_service_but_not_elasticsearch(inference: str, enforced: None) -> None:
     for service, port, expected in (("inference", 8080, "reached"), ("elasticsearch", 9200, "refused")):
-        script = CONNECT.format(host=f"{service}.{NAMESPACE}.svc", port=port)
+        script = connect(f"{service}.{NAMESPACE}.svc", port)
         assert once(f"stranger-{service}", inference, script, namespace=STRANGERS).startswith(expected)
 
 
 def test_the_service_can_ask_nobody(manifests: Manifests, enforced: None) -> None:
     (address,) = {each["status"]["podIP"] for each in pods("app.kubernetes.io/name=elasticsearch").values()}
-    script = CONNECT.format(host=address, port=9200)
+    script = connect(address, 9200)
     here = ("exec", "deployment/inference", "--container=inference", "--", "sh", "-c")
     assert ours(*here, script).startswith("refused")
     assert predict()["label"] in (0, 1)
