@@ -291,7 +291,7 @@ def picture(bursts: Sequence[Burst]) -> dict[str, Any]:
             "column": {
                 "field": "replicas",
                 "type": "ordinal",
-                "header": {"labelExpr": "datum.value + ' replicas'", "title": None},
+                "header": {"labelExpr": "'replicas: ' + datum.value", "title": None},
             }
         },
         "spec": {
