@@ -24,7 +24,8 @@ NAMESPACE, CARRIERS, STRANGERS = "occupancy", "occupancy-carrier", "occupancy-st
 PART = "app.kubernetes.io/part-of=occupancy"
 INFERENCE = "app.kubernetes.io/name=inference"
 REPLICAS = Replicas(NAMESPACE)
-RATE, SENDERS, ANSWER_SECONDS = 200, 64, 30.0
+RATE, ANSWER_SECONDS = 200, 30.0
+SENDERS = 1000  # more than are ever out or wait to ask again: nobody's trouble spares the service another's request
 SAID = logging.getLogger("cluster")
 
 RESTRICTED: dict[str, Any] = {
@@ -74,7 +75,7 @@ class Manifests:
 
     def __init__(self, folder: Path, tag: str) -> None:
         shutil.copytree(ROOT / "kubernetes", folder)
-        self.storage, self.all = folder / "storage", folder / "overlays" / "test"
+        self.folder, self.storage, self.all = folder, folder / "storage", folder / "overlays" / "test"
         self.inference, self.monitoring = (
             folder / "overlays" / "minikube" / name for name in ("inference", "monitoring")
         )

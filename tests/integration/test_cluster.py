@@ -431,6 +431,38 @@ def test_the_service_can_ask_nobody(manifests: Manifests, enforced: None) -> Non
     assert predict()["label"] in (0, 1)
 
 
+# --- what the page for users says
+
+NOT_RUN = {
+    "port-forward": "it does not end",
+    "POD": "a name to be filled in",
+    "NAME": "likewise",
+    "create configmap": "done for the training Job",
+    "create secret": "for an Elasticsearch elsewhere",
+    "overlays/production": "rendered and checked by test_cluster_manifests.py",
+    "rollout restart": "done under load",
+}
+CHANGING = ("apply", "create", "delete", "patch", "scale", "undo")
+
+
+@pytest.mark.real_data
+def test_every_kubectl_command_of_the_readme_works(manifests: Manifests, trained: str) -> None:
+    """Those that change something are only tried: the API server checks them, and leaves all as it is."""
+    page = (ROOT / "kubernetes" / "README.md").read_text("utf-8")
+    commands = {
+        found.split("  #")[0].strip() for found in re.findall(r"(?:^|`)(kubectl [^`\n]* [^`\n]*)", page, re.MULTILINE)
+    }
+    tried = [command for command in sorted(commands) if not any(part in command for part in NOT_RUN)]
+    assert len(tried) > 10
+    for command in tried:
+        of_ours = re.sub("overlays/minikube$", "overlays/test", command).replace("kubernetes/", f"{manifests.folder}/")
+        _, *args = shlex.split(of_ours)
+        dry = ["--dry-run=server"] if set(args) & set(CHANGING) else []
+        done = run("kubectl", *args, *dry, check=False)
+        found = 1 if "drift" in args else 0  # a verdict is open, and `drift` says so
+        assert done.returncode in (0, found), f"{command}: {done.stderr}"
+
+
 # --- the end, and after it
 
 
