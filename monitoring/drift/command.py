@@ -102,4 +102,6 @@ def summary(verdicts: Sequence[Verdict], state: State, by: Judge) -> str:
         if room.late or room.ahead:
             what += f"; not judged: {room.late} readings that came late, {room.ahead} with a time ahead of ours"
         said.append(f"room {name}: {what}")
+    if state.beyond:
+        said.append(f"not judged: {state.beyond} readings of more than {by.limits.rooms} rooms")
     return "\n".join(said)

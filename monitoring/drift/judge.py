@@ -51,9 +51,13 @@ class Room(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """What is remembered between portions of records: rooms by name, and the predictions whose truth may still come."""
+    """What is remembered between portions of records: rooms by name, and the predictions whose truth may still come.
+
+    `beyond`: readings of rooms that there was no more place for, and that were not judged.
+    """
 
     rooms: dict[str, Room] = {}
+    beyond: int = 0
     known: dict[str, list[Any]] = {}
 
 
@@ -86,14 +90,25 @@ def advance(state: State, records: Records, by: Judge, now: float | None = None)
     """Judge the records that came since; changes the state. `now`: seconds since 1970, to miss readings that don't come."""
     verdicts: list[Verdict] = []
     for name, rows in records.predictions.groupby("occupancy.room", sort=True):
-        verdicts += _sensors(state.rooms.setdefault(str(name), Room()), str(name), rows, by)
+        if room := _room(state, str(name), by.limits):
+            verdicts += _sensors(room, str(name), rows, by)
+        else:
+            state.beyond += len(rows)
     labels = _labels(state, records)
     for name, rows in labels.groupby("room", sort=True):
-        verdicts += _answers(state.rooms.setdefault(str(name), Room()), str(name), rows, by)
+        if room := _room(state, str(name), by.limits):
+            verdicts += _answers(room, str(name), rows, by)
     for name, room in state.rooms.items():
         if now is not None:
             verdicts += _silent(room, name, now, by.limits)
     return sorted(verdicts, key=lambda verdict: verdict.at)
+
+
+def _room(state: State, name: str, limits: Limits) -> Room | None:
+    """Give what is remembered of a room; None for a new one where there are too many: anybody can name rooms."""
+    if name not in state.rooms and len(state.rooms) >= limits.rooms:
+        return None
+    return state.rooms.setdefault(name, Room())
 
 
 def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdict]:

@@ -37,4 +37,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(description="labelled hours between two false requests to retrain, on average, at least")
     ] = 50_000
     learning_days: Annotated[int, Meta(description="clean days from which a new room's reference is learned")] = 14
+    rooms: Annotated[int, Meta(description="rooms that are followed; readings of further ones are not judged")] = 20_000
     quiet_seconds: Annotated[float, Meta(description="after which a health event without news is over")] = 3600.0

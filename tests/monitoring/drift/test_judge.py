@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from monitoring.drift.command import summary
 from monitoring.drift.judge import Judge, State, advance, judge
+from monitoring.drift.limits import Limits
 from monitoring.drift.verdict import RULES, Verdict, still_open
 from occupancy import reference
 from occupancy.dataset import read
@@ -216,3 +218,14 @@ def test_a_million_readings_keep_a_small_state(season: Season) -> None:
     assert len(msgspec.json.encode(state.rooms)) < 20_000
     assert len(state.known) <= 50_000
     assert np.isfinite(state.rooms["A"].seen)
+
+
+def test_whoever_names_rooms_without_end_is_not_followed_without_end(season: Season) -> None:
+    records = as_records(season.week.head(300))
+    rooms = [f"room {number % 100:03}" for number in range(300)]
+    named = records._replace(predictions=records.predictions.assign(**{"occupancy.room": rooms}))
+    by, state = Judge(season.reference, limits=Limits(rooms=40)), State()
+    advance(state, named, by)
+    assert list(state.rooms) == [f"room {number:03}" for number in range(40)]
+    assert state.beyond == 180
+    assert summary([], state, by).endswith("not judged: 180 readings of more than 40 rooms")
