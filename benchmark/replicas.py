@@ -127,14 +127,19 @@ def measure(chosen: Settings, replicas: Replicas) -> list[Burst]:
 
 
 def some_readings(count: int) -> list[dict[str, float]]:
-    """Simulate readings, all different."""
+    """Simulate readings."""
     rows = simulate(days=1, seed=0)[list(NAMES)][-count:].round(6).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def at_once(address: traffic.Address, readings: Sequence[dict[str, float]]) -> list[float]:
     """Ask for all in one body: one pod, and XGBoost itself instead of the service's own walk through its trees."""
-    body = traffic.once(address, traffic.request(address, "/predict", json.dumps(readings).encode()))[1]
+    try:
+        status, body = traffic.once(address, traffic.request(address, "/predict", json.dumps(readings).encode()))
+    except (OSError, traffic.BadAnswer) as error:
+        raise ClusterFailed(f"all readings in one body: {error!r}") from None
+    if status != 200:
+        raise ClusterFailed(f"all readings in one body: status {status}, {body[:200]!r}")
     return [each["probability"] for each in json.loads(body)]
 
 
@@ -161,8 +166,7 @@ def judged(
     name: str, count: int, limit: float, outcome: traffic.Outcome, *, readings: int, expected: dict[bytes, float]
 ) -> Burst:
     """Count a burst's answers and hold them to what is expected of each."""
-    answers = [(sent, json.loads(body)) for sent, body in outcome.answers]
-    given = [(sent, answer) for sent, answer in answers if "probability" in answer]
+    given = [(sent, json.loads(body)) for sent, body in outcome.answers if b'"probability"' in body]
     return Burst(
         name,
         count,

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from benchmark import replicas
+from benchmark.cluster import ClusterFailed
+from benchmark.peers.server import free_ports
 from benchmark.replicas import Burst, by_chance, by_replicas, each_burst, faults, judged, largest, save
 from benchmark.traffic import Outcome
 
@@ -34,9 +36,10 @@ def test_answers_are_counted_by_pod_and_held_to_what_is_expected() -> None:
         (b"b", answer("boot2-1", 0.9)),
         (b"c", answer("boot2-2", 0.1000001)),
         (b"d", b'{"type": "urn:occupancy:problem:overloaded"}'),
+        (b"e", b"<html>a balancer's own words</html>"),
     ]
-    found = judged("x", 2, 0.2, outcome, readings=5, expected={b"a": 0.5, b"b": 0.2, b"c": 0.1, b"d": 0.1})
-    assert (found.shares, found.lost, found.wrong) == ([2, 1], 2, 1)
+    found = judged("x", 2, 0.2, outcome, readings=6, expected={b"a": 0.5, b"b": 0.2, b"c": 0.1, b"d": 0.1, b"e": 0.1})
+    assert (found.shares, found.lost, found.wrong) == ([2, 1], 3, 1)
     assert (found.ratio, found.cpu_share) == (0.4, 0.2)
 
 
@@ -96,6 +99,11 @@ def test_configurations_are_drawn_together(tmp_path: Path) -> None:
     save(tmp_path, [a_burst("balancer", seconds=3.46)])
     assert {path.name for path in tmp_path.iterdir()} == {"plain Service.json", "balancer.json", "replicas.png"}
     assert (tmp_path / "replicas.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_service_that_answers_nothing_is_told() -> None:
+    with pytest.raises(ClusterFailed, match="all readings in one body: ConnectionRefusedError"):
+        replicas.at_once(("127.0.0.1", next(free_ports())), [])
 
 
 def test_the_client_times_its_own_burst() -> None:
