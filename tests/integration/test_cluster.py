@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -319,10 +320,13 @@ def test_who_asks_once_more_is_answered_although_something_was_killed(
     inference: str, enough: int, loads: list[Load], kill: Callable[[str], None]
 ) -> None:
     with constant_load(loads, kill.__name__, enough, retry_after=LATER) as load:
+        kills = 0
         while load.goes_on:
             kill(inference)
+            kills += 1
             only_new_pods()
             time.sleep(2 * LATER)  # who asked once more has been answered before the next is killed
+    SAID.warning("%s: %d times, %s", kill.__name__, kills, dict(Counter(load.failures)))
     assert load.failed == []
     assert len(load.answers) == load.sent >= enough
 
