@@ -11,6 +11,7 @@ import math
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from occupancy.report import Table
 from occupancy.simulate import simulate
 
 TOLERANCE = 1e-5  # between a reading alone and the same among others
+CALM_SECONDS = 4.0  # a pod that has just come or gone keeps its node busy for a while
 CLIENT_SHARE = 0.5  # of a burst, at most: the client's computing, and its own burst at a server that does nothing
 
 
@@ -117,6 +119,7 @@ def measure(chosen: Settings, replicas: Replicas) -> list[Burst]:
             for count in counts:
                 replicas.scale(count)
                 everyone_answers(address, requests, count)
+                time.sleep(CALM_SECONDS)
                 at_a_time = served.concurrency * count or chosen.readings
                 limit = served.delay * math.ceil(chosen.readings / at_a_time)
                 expected = dict(zip(requests, at_once(address, readings), strict=True))
