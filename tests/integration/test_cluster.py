@@ -55,6 +55,7 @@ IMAGES = ("inference", "training", "monitoring")
 MADE_BY_TESTS = "occupancy/made-by=tests"
 MISSING = "0123456789ab"
 LOST_AT_MOST = 50  # records of a killed process that were on their way to its log
+CARRIED = 5.0  # s from a log to Elasticsearch, at worst
 LATER = 3.0  # s: by then a node has noticed that a container is dead
 
 
@@ -341,14 +342,17 @@ def audited() -> str:
 def test_each_answer_is_stored_exactly_once_but_those_of_the_moment_in_which_a_process_is_killed(
     manifests: Manifests, loads: list[Load]
 ) -> None:
-    kept = {load.room: len(load.answers) for load in loads if load.retry_after is None}
-    until(lambda: all(stored("predictions", room) >= count for room, count in kept.items()), audited)
-    assert {room: stored("predictions", room) for room in kept} == kept
-    for killed in loads:
-        if killed.room not in kept:
-            lost = len(killed.answers) - stored("predictions", killed.room)
-            SAID.warning("%s: of %d records %d were lost", killed.room, len(killed.answers), lost)
-            assert lost <= LOST_AT_MOST
+    lost_at_most = {load.room: 0 if load.retry_after is None else LOST_AT_MOST for load in loads}
+    answered = {load.room: len(load.answers) for load in loads}
+    unheard = {load.room: len(load.failures) for load in loads}  # recorded perhaps, and the answer never came
+
+    def lost() -> dict[str, int]:
+        return {room: count - stored("predictions", room) for room, count in answered.items()}
+
+    until(lambda: all(count <= lost_at_most[room] for room, count in lost().items()), lost)
+    time.sleep(CARRIED)  # more may be on their way, of those that may be lost; and what is stored twice would show
+    SAID.warning("records lost: %s", lost())
+    assert all(-unheard[room] <= count <= lost_at_most[room] for room, count in lost().items())
 
 
 def test_no_record_is_missing_or_doubled_after_all_that(manifests: Manifests) -> None:
