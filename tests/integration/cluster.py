@@ -89,6 +89,14 @@ class Manifests:
         )
         (self.all / "kustomization.yaml").write_text(f"resources: [../minikube]\npatches:\n{without}")
 
+    def with_component(self, name: str) -> Path:
+        """Give an overlay of the service with a component."""
+        folder = self.folder / "overlays" / name
+        folder.mkdir(exist_ok=True)
+        component = f"../../components/{name}"
+        (folder / "kustomization.yaml").write_text(f"resources: [../minikube/inference]\ncomponents: [{component}]\n")
+        return folder
+
     @property
     def version(self) -> str:
         """The model that the one line names."""

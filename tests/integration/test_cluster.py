@@ -284,6 +284,54 @@ def test_no_request_fails_while_it_is_done(
     assert len(load.answers) == load.sent >= enough
 
 
+# --- and so with what can be added
+
+
+@pytest.fixture(scope="module")
+def balanced(manifests: Manifests) -> Iterator[None]:
+    """The same, behind the balancer; taken back in the end."""
+    apply(manifests.with_component("balancer"))
+    rolled_out()
+    yield
+    apply(manifests.inference)
+    only_new_pods()
+    kinds = "deployment,service,poddisruptionbudget,networkpolicy"
+    ours("delete", kinds, "balancer", "inference-replicas", "--ignore-not-found")
+    ours("delete", "configmap", "--selector=app.kubernetes.io/name=balancer")
+
+
+def restart_the_balancer() -> None:
+    ours("rollout", "restart", "deployment/balancer")
+    rolled_out()
+
+
+@pytest.mark.parametrize("disturb", [restart, restart_the_balancer, delete_a_pod])
+def test_no_request_fails_behind_the_balancer(
+    balanced: None, enough: int, loads: list[Load], disturb: Callable[[], None]
+) -> None:
+    with constant_load(loads, f"balanced {disturb.__name__}", enough) as load:
+        while load.goes_on:
+            disturb()
+    assert load.failures == []
+    assert len(load.answers) == load.sent >= enough
+
+
+def test_the_autoscaler_adds_replicas_for_work_and_nobody_notices(
+    manifests: Manifests, enough: int, loads: list[Load]
+) -> None:
+    if run("kubectl", "get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes", check=False).returncode:
+        pytest.skip("the cluster has no metrics: `minikube addons enable metrics-server`")
+    with constant_load(loads, "autoscaled", enough) as load:
+        apply(manifests.with_component("autoscaling"))
+        target = {"op": "replace", "path": "/spec/metrics/0/containerResource/target/averageValue", "value": "20m"}
+        ours("patch", "horizontalpodautoscaler/inference", "--type=json", f"--patch={json.dumps([target])}")
+        until(lambda: REPLICAS.count() > 2, lambda: ours("describe", "horizontalpodautoscaler/inference"))
+        ours("delete", "horizontalpodautoscaler/inference")
+        apply(manifests.inference)
+        only_new_pods()
+    assert load.failures == []
+
+
 # --- what dies at once takes its open connections along; a client that tries once more gets its answer
 
 
