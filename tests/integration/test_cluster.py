@@ -495,6 +495,7 @@ NOT_RUN = {
     "NAME": "likewise",
     "create configmap": "done for the training Job",
     "create secret": "for an Elasticsearch elsewhere",
+    "edit-last-applied": "it opens an editor",
     "overlays/production": "rendered and checked by test_cluster_manifests.py",
     "rollout restart": "done under load",
 }
