@@ -15,14 +15,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
-import requests
 from msgspec import Meta
 
 from monitoring import settings
-from monitoring.drift import portions
+from monitoring.drift import portions, webhook
 from monitoring.drift.command import chosen, tell
 from monitoring.drift.exposition import Exposition
 from monitoring.drift.judge import Judge, State, advance
@@ -33,9 +31,6 @@ from monitoring.settings import Judged
 from monitoring.store.client import NotAllowed, Refused, Unreachable, connect, explained
 from occupancy import record
 from occupancy.errors import InputError
-
-HOOK_SECONDS = 10.0
-HELD = 1000  # verdicts that wait for the webhook
 
 
 class Watch(Judged, frozen=True, kw_only=True):
@@ -59,7 +54,7 @@ class BadState(InputError):
 
 
 class BadSetting(InputError):
-    """A time, an address, a token or a port that the watch can't use."""
+    """A time, a file or a port that the watch can't use."""
 
 
 class Memory(msgspec.Struct):
@@ -86,7 +81,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             verdicts = look(memory, found, by, time.time())
             # printed before it is remembered: a repeat has the same id, a loss would have none
             tell(b"".join(record.line(v.record(memory.models.get(v.room, ""))) for v in verdicts))
-            memory.unsent = _post(table, [*memory.unsent, *verdicts]) if table.webhook else []
+            memory.unsent = _posted(table, [*memory.unsent, *verdicts]) if table.webhook else []
             save(table.watch_state, memory)
             figures.show(memory.state, memory.open, verdicts, len(found.predictions), len(memory.unsent))
         except (NoRecords, NotAllowed, Refused, Unreachable) as error:
@@ -108,14 +103,7 @@ def check(table: Watch) -> None:
         raise BadSetting(f"MONITORING_SINCE={table.since} is further back than the calendar goes") from None
     if compressed := [name for name in table.file if name.endswith(".gz")]:
         raise BadSetting(f"{compressed[0]}: a compressed file does not grow; `python -m monitoring drift` reads it")
-    try:
-        parts = urlsplit(table.webhook)
-        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        whole = None
-    if table.webhook and not whole:
-        raise BadSetting("MONITORING_WEBHOOK: expected http(s)://host/path")  # the address may hold a secret
-    _token(table.webhook_token_file)
+    webhook.check(table.webhook, table.webhook_token_file)
     for name in table.file:
         if not Path(name).exists():
             _tell(f"{name} is not there yet; it is read as soon as it is")
@@ -130,9 +118,10 @@ def _exposition(port: int) -> Exposition:
 
 def look(memory: Memory, found: Records, by: Judge, now: float) -> list[Verdict]:
     """Judge one portion of records; changes the memory, gives the verdicts. `now`: seconds since 1970."""
-    for room, model in found.predictions.groupby("occupancy.room")["occupancy.model.version"].last().items():
-        memory.models[str(room)] = str(model)
     verdicts = advance(memory.state, found, by, now)
+    for room, model in found.predictions.groupby("occupancy.room")["occupancy.model.version"].last().items():
+        if room in memory.state.rooms:
+            memory.models[str(room)] = str(model)
     for verdict in verdicts:
         key = "\n".join((verdict.room, verdict.rule, verdict.sensor or ""))
         if verdict.state == "opened":
@@ -191,47 +180,11 @@ def _back(table: Watch) -> timedelta:
     return timedelta(**{units[table.since[-1]]: int(table.since[:-1])})
 
 
-def _token(path: str) -> str:
-    """Read the webhook's token; an empty path gives none. Raises BadSetting."""
-    try:
-        text = Path(path).read_text("ascii").strip() if path else ""
-    except (OSError, UnicodeDecodeError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or "it is not ASCII"
-        raise BadSetting(f"MONITORING_WEBHOOK_TOKEN_FILE={path} can't be read: {why}") from None
-    if path and (not text or not text.isprintable()):
-        raise BadSetting(f"MONITORING_WEBHOOK_TOKEN_FILE={path}: expected one line with the token")
-    return text
-
-
-def _post(table: Watch, verdicts: list[Verdict]) -> list[Verdict]:
-    """Post verdicts to the webhook, in order; gives those that it did not take, for the next time."""
-    headers = {"Content-Type": "application/json"}
-    if len(verdicts) > HELD:
-        _tell(f"MONITORING_WEBHOOK: {len(verdicts) - HELD} verdicts are given up: only the last {HELD} wait")
-        verdicts = verdicts[-HELD:]
-    for done, verdict in enumerate(verdicts):
-        headers["Idempotency-Key"] = verdict.record("")["event.id"]
-        try:
-            if token := _token(table.webhook_token_file):
-                headers["Authorization"] = f"Bearer {token}"
-            answer = requests.post(
-                table.webhook,
-                msgspec.json.encode(verdict),
-                headers=headers,
-                timeout=HOOK_SECONDS,
-                allow_redirects=False,  # followed as a GET, without the verdict, whose 200 would say nothing
-                stream=True,  # only the status counts, however long the rest would take
-            )
-            answer.close()
-            why = "" if 200 <= answer.status_code < 300 else f"it answers {answer.status_code}, not 2xx"
-        except BadSetting as error:
-            why = str(error)
-        except requests.RequestException as error:
-            why = f"no answer ({type(error).__name__})"
-        if why:
-            _tell(f"MONITORING_WEBHOOK: {why}; {len(verdicts) - done} verdicts wait, and are sent at the next look")
-            return verdicts[done:]
-    return []
+def _posted(table: Watch, verdicts: list[Verdict]) -> list[Verdict]:
+    left, why = webhook.post(table.webhook, table.webhook_token_file, verdicts)
+    if why:
+        _tell(why)
+    return left
 
 
 def _tell(text: str) -> None:
