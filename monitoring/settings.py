@@ -21,6 +21,7 @@ COMMANDS = {
     "forget": ("monitoring.store.forget", "Forget"),
     "drift": ("monitoring.drift.command", "Drift"),
     "watch": ("monitoring.drift.watch", "Watch"),
+    "collect": ("monitoring.collect", "Collect"),
     "report": ("monitoring.dashboards.report", "Report"),
     "replay": ("monitoring.replay", "Replay"),
 }

@@ -1,0 +1,126 @@
+"""`python -m monitoring collect [FILE...]`: readings with their truth, as a file that training reads, or why there is none.
+
+Taken are labels that came with the service's token, the latest of several; left out is what a room's sensors said while one
+of them was unwell. The file is of the UCI data set's columns, in UTC, and names room and prediction of each row; `asked`
+is 1 where the service had drawn the prediction to be labelled: labels that people volunteer are a biased sample.
+
+Exit status: 0 the file is written; 1 there is too little, or too little of one kind, and no file; 2 a setting or a file is wrong.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from msgspec import Meta
+
+from monitoring import records, settings
+from monitoring.dashboards.findings import findings
+from monitoring.drift.command import chosen
+from monitoring.drift.judge import Judge, State, advance
+from monitoring.drift.verdict import Verdict
+from monitoring.records import ID, TIME, Records
+from monitoring.settings import Source
+from occupancy.errors import InputError
+from occupancy.mapping import COLUMNS, DATE, LABEL
+from occupancy.reading import NAMES
+
+HEALTH, ROOMS = "health", 5
+KEPT = [*COLUMNS, "room", "prediction", "asked"]
+
+
+class Collect(Source, frozen=True, kw_only=True):
+    """What `collect` can be told."""
+
+    save_path: Annotated[str, Meta(min_length=1, description="the CSV file to write")] = "out/recent.csv"
+    least: Annotated[int, Meta(ge=1, description="labels that are needed")] = 200
+    least_each: Annotated[int, Meta(ge=0, description="labels that are needed of occupied, and of empty")] = 20
+
+
+class SeveralRooms(InputError):
+    """The labels are of more than one room: a training file is of one."""
+
+
+class NotWritten(InputError):
+    """The file can't be written."""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Collect, and say in a line or two what came of it; gives the exit status."""
+    table = settings.read(Collect, "collect", argv, environ, __doc__)
+    read = records.read(table)
+    if read.unread:
+        sys.stderr.write(f"monitoring collect: {records.passed_over(read.unread)}\n")
+    rows, left_out = collected(read, chosen(table))
+    if len(rooms := rows["room"].unique()) > 1:
+        named = ", ".join(map(str, rooms[:ROOMS])) + f" and {len(rooms) - ROOMS} more" * (len(rooms) > ROOMS)
+        raise SeveralRooms(f"there are labels of the rooms {named}; choose one with --room")
+    without = "".join(f"; {count} left out {why}" for why, count in left_out.items() if count)
+    if lacks := missing(rows, table.least, table.least_each):
+        print(f"collect: {len(rows)} labels can be used, too few: {lacks}{without}")
+        return 1
+    try:
+        Path(table.save_path).parent.mkdir(parents=True, exist_ok=True)
+        rows.to_csv(table.save_path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+    except OSError as error:
+        raise NotWritten(
+            f"{table.save_path} can't be written: {error.strerror}; choose another with --save-path"
+        ) from None
+    span = f"{rows[DATE].iloc[0]:%Y-%m-%d %H:%M} to {rows[DATE].iloc[-1]:%Y-%m-%d %H:%M} UTC"
+    print(
+        f"{table.save_path}: {len(rows)} readings with their truth, {span}, {rows[LABEL].mean():.1%} occupied, "
+        f"{int(rows['asked'].sum())} of them asked for{without}"
+    )
+    return 0
+
+
+def collected(found: Records, by: Judge) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Give the readings whose truth can be believed, by time, and how many were left out, by reason; columns: KEPT."""
+    verdicts = advance(State(), found, by)
+    told = records.latest(found.feedback)
+    sensors = [f"occupancy.reading.{name}" for name in NAMES]
+    wanted = [ID, TIME, "occupancy.room", "occupancy.label_wanted", *sensors]
+    joined = told.merge(found.predictions[wanted], left_on="occupancy.feedback.prediction", right_on=ID)
+    proved = joined["occupancy.feedback.authenticated"].to_numpy() == np.True_
+    sick = unwell(joined[TIME], joined["occupancy.room"], verdicts)
+    rows = pd.DataFrame(
+        {
+            DATE: joined[TIME].dt.floor("s"),
+            **{name: joined[f"occupancy.reading.{name}"] for name in NAMES},
+            LABEL: joined["occupancy.feedback.occupied"].astype(np.int64),
+            "room": joined["occupancy.room"],
+            "prediction": joined["occupancy.feedback.prediction"],
+            "asked": (joined["occupancy.label_wanted"].to_numpy() == np.True_).astype(np.int64),
+        }
+    )
+    left_out = {
+        "without the token": int((~proved).sum()),
+        "while a sensor of their room was unwell": int((proved & sick).sum()),
+        "of predictions that are not among these records": len(told) - len(joined),
+    }
+    return rows[proved & ~sick].sort_values([DATE, "room"], kind="stable").reset_index(drop=True)[KEPT], left_out
+
+
+def unwell(time: pd.Series, room: pd.Series, verdicts: Sequence[Verdict]) -> np.ndarray:
+    """Tell of each reading whether a health event of its room had begun and was not over."""
+    sick = np.zeros(len(time), bool)
+    for finding in findings(verdicts):
+        if finding.opened.layer == HEALTH:
+            within = (time >= finding.opened.since) & (room == finding.opened.room)
+            if finding.closed is not None:
+                within &= time <= finding.closed.at
+            sick |= within.to_numpy()
+    return sick
+
+
+def missing(rows: pd.DataFrame, least: int, least_each: int) -> str:
+    """Say how many labels more are needed, and of what; nothing where there are enough."""
+    occupied = int(rows[LABEL].sum())
+    wanted = {
+        "more": least - len(rows),
+        "more of an occupied room": least_each - occupied,
+        "more of an empty room": least_each - (len(rows) - occupied),
+    }
+    return ", ".join(f"{count} {what}" for what, count in wanted.items() if count > 0)

@@ -1,0 +1,105 @@
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from monitoring.__main__ import main
+from occupancy import dataset, record, reference
+from occupancy.mapping import DATE, LABEL
+from occupancy.reading import NAMES
+from occupancy.simulate import Fault
+from tests.monitoring.drift.conftest import Season
+
+LATE = timedelta(hours=1)
+ROOMS = ("default", "attic")
+
+
+@pytest.fixture(scope="module")
+def season() -> Season:
+    return Season()
+
+
+@pytest.fixture
+def told(tmp_path: Path, season: Season) -> Any:
+    """Write records of readings, each fifth with its truth an hour later; gives what `collect` says of them."""
+    (tmp_path / "reference.json").write_bytes(reference.dump(season.reference))
+    boot = record.Boot("occupancy-inference", "0.1.0", "0123456789ab", simulated=False)
+    request = record.Request("q", "", "", 0)
+
+    def collect(frame: pd.DataFrame, *argv: str, token: bool = True, rooms: int = 1) -> tuple[int, Path]:
+        with (tmp_path / "records.jsonl").open("wb") as file:
+            for n, (when, *values, label) in enumerate(frame[[DATE, *NAMES, LABEL]].itertuples(index=False)):
+                at = when.to_pydatetime().astimezone(UTC)
+                said = record.prediction(
+                    boot, request, room=ROOMS[n // 5 % rooms], reading_id=None, reading_time=at, values=tuple(values),
+                    probability=0.5, label=1, answer="uncertain", flags=[], label_wanted=n % 10 == 0,
+                )  # fmt: skip
+                file.write(record.line({**said, "@timestamp": at}))
+                if n % 5 == 0:
+                    truth = record.feedback(
+                        boot, request, prediction=said["event.id"], occupied=bool(label), authenticated=token
+                    )
+                    file.write(record.line({**truth, "@timestamp": at + LATE}))
+        saved = tmp_path / "recent.csv"
+        paths = ("--save-path", str(saved), "--reference", str(tmp_path / "reference.json"))
+        return main(["collect", *paths, *argv, str(tmp_path / "records.jsonl")], {}), saved
+
+    return collect
+
+
+def test_what_is_collected_is_what_training_reads(told: Any, season: Season, capsys: Any) -> None:
+    week = season.week.head(4 * 1440)
+    status, saved = told(week)
+    assert status == 0
+    found = dataset.read(saved)
+    assert found.quarantine == []
+    expected = week.iloc[::5].reset_index(drop=True)
+    assert found.frame[LABEL].tolist() == expected[LABEL].tolist()
+    assert (found.frame[DATE].dt.tz_convert("UTC") == expected[DATE].dt.tz_convert("UTC").dt.floor("s")).all()
+    for name in NAMES:
+        assert found.frame[name].to_numpy() == pytest.approx(expected[name].to_numpy())
+    assert f"{len(expected)} readings with their truth" in (said := capsys.readouterr().out)
+    assert f"{len(week) // 10} of them asked for" in said
+
+
+def test_nothing_is_learned_from_while_a_sensor_is_unwell(told: Any, season: Season, capsys: Any) -> None:
+    stuck = Fault("stuck", "CO2", 2 * 1440, 3 * 1440)
+    status, saved = told(season.with_faults(stuck).head(4 * 1440))
+    assert status == 0
+    times = dataset.read(saved).frame[DATE]
+    begun = season.week[DATE].iloc[0] + timedelta(days=2)
+    assert not ((times > begun) & (times < begun + timedelta(days=1))).any()
+    assert len(times) > 3 * 1440 / 5 - 100
+    assert "left out while a sensor of their room was unwell" in capsys.readouterr().out
+
+
+def test_labels_without_the_token_are_none(told: Any, season: Season, capsys: Any) -> None:
+    status, saved = told(season.week.head(1440), token=False)
+    assert (status, saved.exists()) == (1, False)
+    said = capsys.readouterr().out
+    assert "0 labels can be used, too few: 200 more, 20 more of an occupied room, 20 more of an empty room" in said
+    assert "288 left out without the token" in said
+
+
+def test_what_is_missing_is_said_of_each_kind(told: Any, season: Season, capsys: Any) -> None:
+    empty = season.week[season.week[LABEL] == 0].head(1440)
+    status, saved = told(empty, "--least=100")
+    assert (status, saved.exists()) == (1, False)
+    assert "too few: 20 more of an occupied room" in capsys.readouterr().out
+
+
+def test_a_file_that_can_not_be_written_is_told(told: Any, season: Season, tmp_path: Path, capsys: Any) -> None:
+    status, _ = told(season.week.head(4 * 1440), "--save-path", str(tmp_path))
+    assert status == 2
+    assert "can't be written: Is a directory; choose another with --save-path" in capsys.readouterr().err
+
+
+def test_a_training_file_is_of_one_room(told: Any, season: Season, capsys: Any) -> None:
+    week = season.week.head(4 * 1440)
+    status, saved = told(week, rooms=2)
+    assert (status, saved.exists()) == (2, False)
+    assert "there are labels of the rooms default, attic; choose one with --room" in capsys.readouterr().err
+    assert told(week, "--room=attic", rooms=2)[0] == 0
+    assert pd.read_csv(saved)["room"].unique().tolist() == ["attic"]
