@@ -41,13 +41,14 @@ class Decision(NamedTuple):
         return f"worse than a baseline on the held-out days: {what}"
 
 
+def errors(label: Array, probability: Array) -> Array:
+    """Tell which answers are wrong, as 0 or 1; shapes (rows,)."""
+    wrong: Array = (probability >= THRESHOLD) != (label == 1)
+    return wrong.astype(float)
+
+
 def decide(label: Array, day: Array, model: Array, baselines: dict[str, Array], override: bool) -> Decision:
     """Compare the model's out-of-fold predictions with the best baseline's; shapes (rows,)."""
-
-    def errors(label: Array, probability: Array) -> Array:
-        wrong: Array = (probability >= THRESHOLD) != (label == 1)
-        return wrong.astype(float)
-
     checks = []
     for measure, loss in (("log loss", log_loss), ("error rate", errors)):
         rival = min(baselines, key=lambda name: float(loss(label, baselines[name]).mean()))
