@@ -99,7 +99,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
             for change in install(client, table.elasticsearch_prefix, table.retention, table.replicas):
                 print(f"{change.done:<10}{change.what}", flush=True)
     if table.kibana_url:
-        from monitoring.dashboards.kibana import install as install_dashboards  # noqa: PLC0415 -- charts load pandas
+        from monitoring.dashboards.importing import install as install_dashboards  # noqa: PLC0415 -- charts load pandas
         from occupancy import reference  # noqa: PLC0415 -- as does this
 
         compared = reference.read(table.reference) if table.reference else None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from elasticsearch import helpers
 
+from monitoring.dashboards import kibana
 from monitoring.dashboards.engine import Stored
 from occupancy import record, reference
 from occupancy.record import Boot, Request
@@ -106,3 +107,20 @@ def stored(installed: Store, everything: list[dict[str, Any]]) -> Stored:
 def compared() -> Reference:
     """What the shipped model learned from, in Brussels' time."""
     return reference.read("inference/model/reference.json")
+
+
+@pytest.fixture(scope="session")
+def objects(compared: Reference) -> list[dict[str, Any]]:
+    return list(kibana.objects("test-", compared))
+
+
+def of(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [each for each in objects if each["type"] == kind]
+
+
+def specs(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The visualizations' specifications by id."""
+    return {
+        each["id"]: json.loads(json.loads(each["attributes"]["visState"])["params"]["spec"])
+        for each in of(objects, "visualization")
+    }
