@@ -13,7 +13,6 @@ from monitoring.settings import Elasticsearch
 from monitoring.store.client import BadConnection, NotAllowed, Refused, Unreachable
 
 Json = dict[str, Any]
-ROOT = Path(__file__).parents[3]
 
 
 class Kibana(BaseHTTPRequestHandler):

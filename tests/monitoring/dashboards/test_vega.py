@@ -1,7 +1,6 @@
 import json
 import re
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from occupancy.reference import Reference
 from tests.monitoring.dashboards.conftest import SINCE, UNTIL, specs
 
 Json = dict[str, Any]
-ROOT = Path(__file__).parents[3]
 SIZE = {"width": 400, "height": 200}
 OLDEST_VEGA_LITE = "5.8"  # of those that can be had here
 
