@@ -38,7 +38,8 @@ def main(argv: list[str]) -> int:
     """Measure and print the table."""
     chosen = settings.read(Settings, prog="benchmark training", argv=argv, environ={})
     training = settings.read(TrainingSettings, prog="training", argv=[], environ=os.environ)
-    inputs = prepare(*read(training), training.preprocessing)
+    data, test, _ = read(training)
+    inputs = prepare(data, test, training.preprocessing)
     candidates = space.draw(space.load(training.search_space), chosen.candidates, training.seed)
     cores = joblib.cpu_count()
 

@@ -19,25 +19,25 @@ GOLDEN = 8
 
 def describe(result: report.Result, reference_json: bytes) -> model.Card:
     """Fill in what the model says about itself."""
-    settings, training, test = result.settings, result.inputs.training, result.inputs.test
+    settings, inputs = result.settings, result.inputs
     return model.Card(
         preprocessing=settings.preprocessing,
         band=result.band,
-        timezone=training.timezone,
-        simulated=result.inputs.simulated,
+        timezone=inputs.training.timezone,
+        simulated=inputs.simulated,
         seed=settings.seed,
         hyperparameters=result.found.winner.candidate,
         search={"candidates": len(result.found.scored)},
-        data={"training": training.sha256, "test": test.sha256},
+        data={role: each.sha256 for role, each in inputs.sets.items()},
         reference=hashlib.sha256(reference_json).hexdigest(),
-        training_range={n: (float(training.frame[n].min()), float(training.frame[n].max())) for n in NAMES},
+        training_range={n: (float(inputs.frame[n].min()), float(inputs.frame[n].max())) for n in NAMES},
         metrics=report.metrics(result),
         gate=msgspec.to_builtins(result.decision._asdict()),
         packages={
             "xgboost": xgboost.__version__,
             **{p: metadata.version(p) for p in ("numpy", "scikit-learn", "scipy")},
         },
-        golden=golden(result.booster, STEPS[settings.preprocessing], training.values),
+        golden=golden(result.booster, STEPS[settings.preprocessing], inputs.frame[list(NAMES)].to_numpy(np.float32)),
         created=settings.created,
         revision=settings.revision,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from occupancy import dataset
 from occupancy.dataset import BadRow, Dataset
@@ -32,7 +33,11 @@ class WrongShape(InputError):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What training works on: values (rows, 5) float32, label (rows,), day (rows,), and the data sets they are from."""
+    """What training works on: values (rows, 5) float32, label (rows,), day (rows,), and the data sets they are from.
+
+    Rows of the recent data, where there are any, come after those of the training data; `weight` (rows,) is None where
+    there are none: all weigh the same.
+    """
 
     training: Dataset
     test: Dataset
@@ -40,15 +45,31 @@ class Inputs:
     label: Array
     day: Array
     simulated: bool
+    recent: Dataset | None = None
+    weight: Array | None = None
+
+    @property
+    def sets(self) -> dict[str, Dataset]:
+        """All data sets by the part that they play."""
+        return {"training": self.training, **({"recent": self.recent} if self.recent else {}), "test": self.test}
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows that are learned from, as `label` and the others have them."""
+        return (
+            pd.concat([self.training.frame, self.recent.frame], ignore_index=True)
+            if self.recent
+            else self.training.frame
+        )
 
     @property
     def quarantine(self) -> list[BadRow]:
-        """The rows left out of both files."""
-        return [*self.training.quarantine, *self.test.quarantine]
+        """The rows left out of all files."""
+        return [row for each in self.sets.values() for row in each.quarantine]
 
 
-def read(settings: Settings) -> tuple[Dataset, Dataset]:
-    """Read training and test data; where none is named, what DATA_HOME holds, the real files before simulated ones."""
+def read(settings: Settings) -> tuple[Dataset, Dataset, Dataset | None]:
+    """Read training, test and recent data; where none is named, what DATA_HOME holds, the real files before simulated ones."""
     mapping, home = load_mapping(settings.data_mapping), Path(settings.data_home)
 
     def one(named: str, name: str) -> Dataset:
@@ -57,12 +78,13 @@ def read(settings: Settings) -> tuple[Dataset, Dataset]:
 
     try:
         training, test = one(settings.training_data, dataset.TRAINING), one(settings.test_data, dataset.TEST)
+        recent = dataset.read(settings.recent_data, mapping) if settings.recent_data else None
     except dataset.TooManyBadRows as error:
         kept = save.keep_refused(
             Path(settings.save_path), {"quarantine.csv": dataset.quarantine_csv(error.quarantine).encode()}
         )
         raise dataset.InvalidDataset(f"{error}; all of them: {kept}/quarantine.csv") from None
-    return training, test
+    return training, test, recent
 
 
 def default_file(home: Path, name: str) -> Path:
@@ -71,12 +93,18 @@ def default_file(home: Path, name: str) -> Path:
     return simulated if simulated.exists() and not (home / name).exists() else home / name
 
 
-def prepare(training: Dataset, test: Dataset, preprocessing: str) -> Inputs:
+def prepare(
+    training: Dataset, test: Dataset, preprocessing: str, recent: Dataset | None = None, recent_weight: float = 1.0
+) -> Inputs:
     """Validate what only the whole shows, and apply the preprocessing step."""
     if preprocessing not in STEPS:
         raise UnknownStep(f"PREPROCESSING={preprocessing}: expected one of {', '.join(STEPS)}")
-    simulated = dataset.refuse_mixture([training, test])
-    label, day = training.label, training.day.to_numpy()
+    learned = [training, recent] if recent else [training]
+    simulated = dataset.refuse_mixture([*learned, test])
+    label, day, given = (
+        np.concatenate(parts) for parts in zip(*((d.label, d.day.to_numpy(), d.values) for d in learned), strict=True)
+    )
+    weight = np.repeat([1.0, recent_weight], [len(training.frame), len(recent.frame)]) if recent else None
     days = sorted(set(day))
     if len(days) < MIN_DAYS:
         raise TooFewDays(
@@ -88,11 +116,10 @@ def prepare(training: Dataset, test: Dataset, preprocessing: str) -> Inputs:
                 f"{training.path}: without {left_out} only one class is left; occupied and empty readings must "
                 "come from several days"
             )
-    given = training.values
     values = STEPS[preprocessing](given)
     if values.shape != given.shape:  # the search calls the columns by the sensors' names and constrains two of them
         raise WrongShape(
             f"PREPROCESSING={preprocessing} turns values of shape {given.shape} into {values.shape}; a step gives one "
             "value for each sensor of each reading"
         )
-    return Inputs(training, test, values, label, day, simulated)
+    return Inputs(training, test, values, label, day, simulated, recent, weight)

@@ -26,8 +26,9 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     check_created(settings.created)
     trackers.start(msgspec.to_builtins(settings))
     candidates = space.draw(space.load(settings.search_space), settings.candidates, settings.seed)
-    inputs = prepare(*read(settings), settings.preprocessing)
-    folds = search.fold_by_day(inputs.values, inputs.label, inputs.day)
+    training, test, recent = read(settings)
+    inputs = prepare(training, test, settings.preprocessing, recent, settings.recent_weight)
+    folds = search.fold_by_day(inputs.values, inputs.label, inputs.day, inputs.weight)
 
     with Progress("search", int(EXPECTED_SHARE * len(candidates) * len(folds.days)), "fits") as progress:
         jobs = settings.jobs or joblib.cpu_count()

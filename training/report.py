@@ -14,7 +14,7 @@ from occupancy import __version__
 from occupancy.dataset import SIMULATED
 from occupancy.mapping import DATE
 from occupancy.preprocess import STEPS
-from occupancy.reading import FEATURES
+from occupancy.reading import FEATURES, NAMES
 from occupancy.report import Chart, Section, Table, Text, render
 from training import charts, evaluate
 from training.gate import Decision
@@ -88,7 +88,7 @@ def as_json(result: Result) -> bytes:
         "settings": msgspec.to_builtins(result.settings),
         "data": {
             role: {"path": d.path, "sha256": d.sha256, "rows": len(d.frame), "quarantined": len(d.quarantine)}
-            for role, d in (("training", inputs.training), ("test", inputs.test))
+            for role, d in inputs.sets.items()
         },
         "winner": {"hyperparameters": found.winner.candidate, "log_loss": found.loss},
         "search": {
@@ -108,9 +108,17 @@ def as_json(result: Result) -> bytes:
 
 def as_html(result: Result) -> str:
     """Draw the page."""
-    training, test = result.inputs.training, result.inputs.test
+    training, test, recent = result.inputs.training, result.inputs.test, result.inputs.recent
     facts = {
-        "training data": f"{training.path}, {len(training.frame):,} rows, {len(set(result.inputs.day))} dates",
+        "training data": f"{training.path}, {len(training.frame):,} rows, {len(set(training.day))} dates",
+        **(
+            {
+                "recent data": f"{recent.path}, {len(recent.frame):,} rows, {len(set(recent.day))} dates, each row weighs "
+                f"{result.settings.recent_weight:g}"
+            }
+            if recent
+            else {}
+        ),
         "back-test data": f"{test.path}, {len(test.frame):,} rows",
         "candidates": f"{len(result.found.scored)}, in {result.found.fits} fits",
         "chosen": ", ".join(f"{k} {v:.4g}" for k, v in sorted(result.found.winner.candidate.items())),
@@ -150,7 +158,7 @@ def _verdict(result: Result) -> str:
 def _over_time(result: Result) -> Section:
     frame = pd.DataFrame(
         {
-            "time": result.inputs.training.frame[DATE].dt.tz_localize(None),
+            "time": result.inputs.frame[DATE].dt.tz_localize(None),
             "probability": result.held_out["model"],
             "occupied": result.inputs.label,
         }
@@ -221,7 +229,7 @@ def _baselines(result: Result) -> Section:
 
 def _shape(result: Result) -> Section:
     depth = result.found.winner.depth
-    values = result.inputs.training.values
+    values = result.inputs.frame[list(NAMES)].to_numpy(np.float32)
     middle = np.median(values, axis=0)
     step = STEPS[result.settings.preprocessing]
     parts: list[Text | Table | Chart] = [
@@ -251,7 +259,8 @@ def _shape(result: Result) -> Section:
 def _search(result: Result) -> Section:
     found = result.found
     complete = [s for s in found.scored if len(s.losses) == len(found.days)]
-    total = len(result.inputs.label)
+    weight = result.inputs.weight
+    total = len(result.inputs.label) if weight is None else float(weight.sum())
     rows = [
         {
             "depth": int(s.depth),

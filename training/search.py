@@ -47,31 +47,43 @@ def standard_error(sums: Array, rows: Array) -> float:
 
 @dataclass(frozen=True)
 class Folds:
-    """The training data with each day left out once; the quantised matrices are made once and shared by all fits."""
+    """The training data with each day left out once; the quantised matrices are made once and shared by all fits.
+
+    `rows` counts each day's rows, or adds up their weights.
+    """
 
     days: list[str]
     rows: Array
     train: list[xgboost.QuantileDMatrix]
     held_out: list[Array]
     held_out_label: list[Array]
+    held_out_weight: list[Array | float]
     whole: xgboost.QuantileDMatrix
 
 
-def fold_by_day(values: Array, label: Array, day: Array) -> Folds:
-    """Split by date: values (rows, features) float32, label (rows,), day (rows,) texts."""
+def fold_by_day(values: Array, label: Array, day: Array, weight: Array | None = None) -> Folds:
+    """Split by date: values (rows, features) float32, label (rows,), day (rows,) texts, weight (rows,) or None: all 1."""
     days = sorted(set(day))
+
+    def matrix(kept: Array) -> xgboost.QuantileDMatrix:
+        return xgboost.QuantileDMatrix(
+            values[kept],
+            label=label[kept],
+            weight=None if weight is None else weight[kept],
+            feature_names=list(NAMES),
+            max_bin=FIXED["max_bin"],
+            nthread=1,
+        )
+
     return Folds(
         days=days,
-        rows=np.array([np.sum(day == d) for d in days]),
-        train=[_matrix(values[day != d], label[day != d]) for d in days],
+        rows=np.array([np.sum(day == d) if weight is None else weight[day == d].sum() for d in days]),
+        train=[matrix(day != d) for d in days],
         held_out=[values[day == d] for d in days],
         held_out_label=[label[day == d] for d in days],
-        whole=_matrix(values, label),
+        held_out_weight=[1.0 if weight is None else weight[day == d] for d in days],
+        whole=matrix(np.ones(len(day), bool)),
     )
-
-
-def _matrix(values: Array, label: Array) -> xgboost.QuantileDMatrix:
-    return xgboost.QuantileDMatrix(values, label=label, feature_names=list(NAMES), max_bin=FIXED["max_bin"], nthread=1)
 
 
 def fit(candidate: Candidate, matrix: xgboost.QuantileDMatrix, seed: int) -> xgboost.Booster:
@@ -211,7 +223,7 @@ def search(candidates: Sequence[Candidate], folds: Folds, seed: int, jobs: int, 
     def day_loss(candidate: Candidate, fold: int) -> float:
         probability = out_of_fold(candidate, folds, seed, fold)
         advance()
-        return float(log_loss(folds.held_out_label[fold], probability).sum())
+        return float((log_loss(folds.held_out_label[fold], probability) * folds.held_out_weight[fold]).sum())
 
     with _pool(jobs) as pool:
         # The race begins with the day that costs most: it tells candidates apart soonest.

@@ -1,9 +1,10 @@
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from occupancy import dataset
+from occupancy import dataset, simulate
 from occupancy.preprocess import STEPS, Values
 from training.inputs import TooFewDays, WrongShape, default_file, prepare, read
 from training.settings import Settings
@@ -85,6 +86,21 @@ def test_the_mapping_speaks_of_the_named_files_alone(room: tuple[Path, Path], tm
     given = Settings(
         training_data="data/samples/own-room.csv", data_mapping="data/samples/own-room.yaml", data_home=str(tmp_path)
     )
-    training, test = read(given)
+    training, test, recent = read(given)
+    assert recent is None
     assert training.timezone == "America/New_York"
     assert test.timezone == "Europe/Brussels"
+
+
+def test_recent_rows_come_after_the_others_and_weigh_more(room: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "recent.csv"
+    simulate.write(path, simulate.simulate(days=1, seed=9, start=date(2015, 3, 2)), seed=9)
+    training, test, recent = dataset.read(room[0]), dataset.read(room[1]), dataset.read(path)
+    inputs = prepare(training, test, IDENTITY, recent, 4.0)
+    old = len(training.frame)
+    assert len(inputs.label) == len(inputs.values) == len(inputs.frame) == old + len(recent.frame)
+    assert (inputs.values[old:] == recent.values).all()
+    assert inputs.weight is not None
+    assert (inputs.weight == np.where(np.arange(len(inputs.label)) < old, 1, 4)).all()
+    assert list(inputs.sets) == ["training", "recent", "test"]
+    assert prepare(training, test, IDENTITY).weight is None

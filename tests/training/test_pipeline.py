@@ -1,10 +1,11 @@
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from occupancy import dataset, model, reference
-from training import pipeline, save
+from occupancy import dataset, model, reference, simulate
+from training import pipeline, save, search
 from training.gate import GateRefused
 from training.settings import InvalidBand, Settings, band
 from training.trackers import Trackers
@@ -90,3 +91,27 @@ def test_a_save_path_that_cannot_be_written_is_said_before_any_work(tmp_path: Pa
 def test_a_wrong_band_is_named(text: str) -> None:
     with pytest.raises(InvalidBand, match=f"BAND={text}: expected two probabilities"):
         band(text)
+
+
+def test_what_is_recent_is_learned_from_and_its_weight_is_heard(room: tuple[Path, Path], tmp_path: Path) -> None:
+    """Of late, people leave the lamps off: the answers on such days get better."""
+    dark = simulate.simulate(days=3, seed=8, start=date(2015, 6, 1))
+    dark.loc[dark["Light"] > 0, "Light"] = 0.0
+    path, new = tmp_path / "recent.csv", tmp_path / "new.csv"
+    days = dark["date"].dt.strftime("%d")
+    simulate.write(path, dark[days != "03"], seed=8)
+    simulate.write(new, dark[days == "03"], seed=8)
+    unseen = dataset.read(new)
+    losses = []
+    for weight in (None, 1.0, 3.0):
+        more = {"recent_data": str(path), "recent_weight": weight} if weight else {}
+        folder, _ = pipeline.train(settings(room, tmp_path / str(weight), override_gate=True, **more), Trackers({}))
+        saved = model.load(folder / "model.ubj")
+        losses.append(search.log_loss(unseen.label, saved.probability(unseen.values)).mean())
+    assert losses[0] > 1.5 * max(losses[1:])
+    assert losses[1] != losses[2]
+    assert saved.card.data.keys() == {"training", "recent", "test"}
+    assert saved.card.data["recent"] == dataset.read(path).sha256
+    assert "each row weighs 3" in (folder / "report.html").read_text()
+    assert json.loads((folder / "report.json").read_text())["data"]["recent"]["rows"] == len(dataset.read(path).frame)
+    assert reference.load((folder / "reference.json").read_bytes()) == reference.compute(dataset.read(room[0]))

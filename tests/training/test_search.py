@@ -95,6 +95,28 @@ def test_folds_are_whole_days_and_hold_no_row_of_the_day_left_out(rng: np.random
     assert folds.whole.num_row() == 400
 
 
+def test_a_weight_of_one_is_none_and_a_weight_of_three_is_three_rows(rng: np.random.Generator) -> None:
+    values = rng.normal(size=(400, 5)).astype(np.float32)
+    label = (values[:, 2] + 0.3 * rng.normal(size=400) > 0).astype(np.int8)
+    day = np.repeat(["a", "b", "c", "d"], 100)
+    late = np.flatnonzero(day == "d")
+    label[late[::3]] ^= 1  # a day that is hard
+    thrice = np.concatenate([np.arange(400), late, late])
+    ways = {
+        "plain": fold_by_day(values, label, day),
+        "ones": fold_by_day(values, label, day, np.ones(400)),
+        "threes": fold_by_day(values, label, day, np.where(day == "d", 3.0, 1.0)),
+        "rows": fold_by_day(values[thrice], label[thrice], day[thrice]),
+    }
+    candidate: Candidate = {"max_depth": 2, "n_estimators": 8, "learning_rate": 0.3}
+    found = {name: search.search([candidate], folds, 0, 1, lambda: None) for name, folds in ways.items()}
+    assert found["ones"].winner.losses == found["plain"].winner.losses
+    assert found["ones"].loss == found["plain"].loss
+    assert (ways["threes"].rows == ways["rows"].rows).all()
+    assert found["threes"].loss == pytest.approx(found["rows"].loss, rel=0.05)  # where bins are cut differs a little
+    assert found["threes"].loss != pytest.approx(found["plain"].loss, rel=0.01)
+
+
 CANDIDATES: list[Candidate] = [
     {"max_depth": depth, "n_estimators": trees, "learning_rate": 0.3, "subsample": 0.8}
     for depth in (1, 2, 3)
