@@ -287,33 +287,33 @@ def test_no_request_fails_while_it_is_done(
 # --- and so with what can be added
 
 
-@pytest.fixture(scope="module")
-def balanced(manifests: Manifests) -> Iterator[None]:
-    """The same, behind the balancer; taken back in the end."""
-    apply(manifests.with_component("balancer"))
-    rolled_out()
-    yield
-    apply(manifests.inference)
-    only_new_pods()
-    kinds = "deployment,service,poddisruptionbudget,networkpolicy"
-    ours("delete", kinds, "balancer", "inference-replicas", "--ignore-not-found")
-    ours("delete", "configmap", "--selector=app.kubernetes.io/name=balancer")
-
-
 def restart_the_balancer() -> None:
     ours("rollout", "restart", "deployment/balancer")
     rolled_out()
 
 
-@pytest.mark.parametrize("disturb", [restart, restart_the_balancer, delete_a_pod])
-def test_no_request_fails_behind_the_balancer(
-    balanced: None, enough: int, loads: list[Load], disturb: Callable[[], None]
-) -> None:
-    with constant_load(loads, f"balanced {disturb.__name__}", enough) as load:
-        while load.goes_on:
-            disturb()
-    assert load.failures == []
-    assert len(load.answers) == load.sent >= enough
+class TestBehindTheBalancer:
+    @pytest.fixture(scope="class")
+    def balanced(self, manifests: Manifests) -> Iterator[None]:
+        """The same, behind the balancer; taken back before what comes next."""
+        apply(manifests.with_component("balancer"))
+        rolled_out()
+        yield
+        apply(manifests.inference)
+        only_new_pods()
+        kinds = "deployment,service,poddisruptionbudget,networkpolicy"
+        ours("delete", kinds, "balancer", "inference-replicas", "--ignore-not-found")
+        ours("delete", "configmap", "--selector=app.kubernetes.io/name=balancer")
+
+    @pytest.mark.parametrize("disturb", [restart, restart_the_balancer, delete_a_pod])
+    def test_no_request_fails_while_it_is_done(
+        self, balanced: None, enough: int, loads: list[Load], disturb: Callable[[], None]
+    ) -> None:
+        with constant_load(loads, f"balanced {disturb.__name__}", enough) as load:
+            while load.goes_on:
+                disturb()
+        assert load.failures == []
+        assert len(load.answers) == load.sent >= enough
 
 
 def test_the_autoscaler_adds_replicas_for_work_and_nobody_notices(
