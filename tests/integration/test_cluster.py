@@ -292,19 +292,20 @@ def restart_the_balancer() -> None:
     rolled_out()
 
 
-class TestBehindTheBalancer:
-    @pytest.fixture(scope="class")
-    def balanced(self, manifests: Manifests) -> Iterator[None]:
-        """The same, behind the balancer; taken back before what comes next."""
-        apply(manifests.with_component("balancer"))
-        rolled_out()
-        yield
-        apply(manifests.inference)
-        only_new_pods()
-        kinds = "deployment,service,poddisruptionbudget,networkpolicy"
-        ours("delete", kinds, "balancer", "inference-replicas", "--ignore-not-found")
-        ours("delete", "configmap", "--selector=app.kubernetes.io/name=balancer")
+@pytest.fixture(scope="class")
+def balanced(manifests: Manifests) -> Iterator[None]:
+    """The same, behind the balancer; taken back before what comes next."""
+    apply(manifests.with_component("balancer"))
+    rolled_out()
+    yield
+    apply(manifests.inference)
+    only_new_pods()
+    kinds = "deployment,service,poddisruptionbudget,networkpolicy"
+    ours("delete", kinds, "balancer", "inference-replicas", "--ignore-not-found")
+    ours("delete", "configmap", "--selector=app.kubernetes.io/name=balancer")
 
+
+class TestBehindTheBalancer:
     @pytest.mark.parametrize("disturb", [restart, restart_the_balancer, delete_a_pod])
     def test_no_request_fails_while_it_is_done(
         self, balanced: None, enough: int, loads: list[Load], disturb: Callable[[], None]
