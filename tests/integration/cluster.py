@@ -192,7 +192,13 @@ def ask_elasticsearch(path: str, **parameters: str) -> Any:
     """Ask by way of the API server."""
     query = "&".join(f"{name}={quote(value)}" for name, value in parameters.items())
     url = f"/api/v1/namespaces/{NAMESPACE}/services/elasticsearch:9200/proxy/{path}?{query}"
-    return json.loads(kubectl("get", "--raw", url))
+    for _ in range(20):
+        done = run("kubectl", "get", "--raw", url, check=False)
+        if "ServiceUnavailable" not in done.stderr:  # as while the shards of a new index are made
+            break
+        time.sleep(0.5)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def stored(family: str, room: str) -> int:

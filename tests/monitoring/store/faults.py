@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch
 from elasticsearch.helpers import scan
 
 from monitoring.settings import PREFIX
@@ -70,9 +70,14 @@ def stored(client: Elasticsearch, prefix: str) -> Counter[str]:
 
 
 def count(client: Elasticsearch, prefix: str) -> int:
-    """Count the documents."""
-    client.indices.refresh(index=f"{prefix}occupancy-*")
-    return int(client.count(index=f"{prefix}occupancy-*")["count"])
+    """Count the documents; none where the shards of a new index are not there yet."""
+    try:
+        client.indices.refresh(index=f"{prefix}occupancy-*")
+        return int(client.count(index=f"{prefix}occupancy-*")["count"])
+    except ApiError as error:
+        if error.status_code != 503:
+            raise
+        return 0
 
 
 def quarantined(state: Path) -> list[dict[str, Any]]:
