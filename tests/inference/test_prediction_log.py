@@ -127,7 +127,7 @@ def test_a_request_waits_once_for_all_its_records(pipe: tuple[int, int], monkeyp
         while not over.wait(0.05):
             os.read(reading, 1)
 
-    reader = threading.Thread(target=trickle)
+    reader = threading.Thread(target=trickle, daemon=True)
     reader.start()
     until = log.patience()
     for n in range(2000):
@@ -150,7 +150,7 @@ def test_a_reader_that_is_slow_loses_nothing(pipe: tuple[int, int]) -> None:
             time.sleep(0.002)
             read.append(os.read(reading, 8192))
 
-    reader = threading.Thread(target=slowly)
+    reader = threading.Thread(target=slowly, daemon=True)
     reader.start()
     for n in range(1000):
         log.write({"n": n, "text": "x" * 1000})

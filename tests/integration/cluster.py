@@ -273,7 +273,7 @@ def constant_load(loads: list[Load], room: str, enough: int, retry_after: float 
     """Send at a constant rate as long as the body takes, and until enough is sent; adds it to the loads."""
     load, ended = Load(REPLICAS.address(), room, enough, retry_after), threading.Event()
     loads.append(load)
-    thread = threading.Thread(target=load.send, args=(ended,))
+    thread = threading.Thread(target=load.send, args=(ended,), daemon=True)
     thread.start()
     try:
         yield load

@@ -288,7 +288,8 @@ def test_stop_answers_what_has_begun_and_ends_with_0(inference: str, trained: Pa
     with serving(*mount, "--env", "OCCUPANCY_DELAY=3", inference) as (container, address):
         given: list[int] = []
         request = threading.Thread(
-            target=lambda: given.append(requests.post(f"{address}/predict", json=READING, timeout=30).status_code)
+            target=lambda: given.append(requests.post(f"{address}/predict", json=READING, timeout=30).status_code),
+            daemon=True,
         )
         request.start()
         time.sleep(1)

@@ -328,7 +328,7 @@ def test_it_waits_for_a_service_that_is_away_and_sends_every_row(
     logs = [tmp_path / "first", tmp_path / "second"]
     ended: list[int] = []
     argv = ["--url", f"http://127.0.0.1:{port}", "--rate", "300", room]
-    thread = threading.Thread(target=lambda: ended.append(main(argv, {})))
+    thread = threading.Thread(target=lambda: ended.append(main(argv, {})), daemon=True)
     thread.start()
     with serving(port, logs[0]):
         while logs[0].stat().st_size < 20_000:

@@ -67,7 +67,7 @@ def answering(*answers: bytes) -> Iterator[str]:
                     connection.recv(65536)
                     connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         server.shutdown(socket.SHUT_RDWR)

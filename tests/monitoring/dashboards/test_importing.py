@@ -37,7 +37,7 @@ class Kibana(BaseHTTPRequestHandler):
 def listening() -> Iterator[str]:
     Kibana.came.clear()
     with HTTPServer(("127.0.0.1", 0), Kibana) as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{found.server_port}"
         found.shutdown()

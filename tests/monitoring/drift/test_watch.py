@@ -128,7 +128,7 @@ def hook() -> Iterator[Any]:
 
     server: Any = HTTPServer(("127.0.0.1", 0), Handler)
     server.got, server.status = [], 204
-    threading.Thread(target=server.serve_forever).start()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

@@ -101,7 +101,7 @@ class Writer:
         self._file: IO[bytes] = path.open("ab", buffering=0)
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._boot = record.Boot("occupancy", "1.0.0", "cc825e5410e0", simulated=True)
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _write(self) -> None:
@@ -242,7 +242,7 @@ class Proxy:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ class _Door(BaseHTTPRequestHandler):
 def guard(elasticsearch: Store) -> Iterator[Guard]:
     with Guard(("127.0.0.1", 0), _Door) as server:
         server.behind = elasticsearch.url
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield server
         server.shutdown()

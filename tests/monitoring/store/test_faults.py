@@ -255,9 +255,9 @@ def test_elasticsearch_is_killed_in_the_middle_of_a_bulk(
     carrier = Carrier(tmp_path, own.environ, "--follow", str(tmp_path / "logs"))
     try:
         until((carrier.state / "offsets.json").exists)  # the first of 30 bulks was answered
-        killers = [threading.Thread(target=private.kill)]
+        killers = [threading.Thread(target=private.kill, daemon=True)]
         if both:
-            killers.append(threading.Thread(target=carrier.kill))
+            killers.append(threading.Thread(target=carrier.kill, daemon=True))
         for killer in killers:
             killer.start()
         for killer in killers:

@@ -115,7 +115,7 @@ def test_an_index_that_a_person_has_to_mend_is_waited_for(way: Way, how: str) ->
     name = way.documents([first])[0].into
     break_it(way, how, name)
     way.sender._prepared.clear()  # as after any failure
-    thread = threading.Thread(target=way.sender.send, args=(way.documents([first, second]),))
+    thread = threading.Thread(target=way.sender.send, args=(way.documents([first, second]),), daemon=True)
     thread.start()
     until(lambda: way.counts.retries > 1)
     mend_it(way, how, name)
