@@ -213,19 +213,23 @@ def _silent(room: Room, name: str, now: float, limits: Limits) -> list[Verdict]:
 
 
 def _labels(state: State, records: Records) -> pd.DataFrame:
-    """Join the truth that came with the predictions, of this portion and of those before; in order of its coming."""
+    """Join the truth that came with the predictions, of this portion and of those before; in order of its coming.
+
+    Only what came with the token is truth: nothing else ends a prediction's waiting, either.
+    """
+    feedback = records.feedback[records.feedback["occupancy.feedback.authenticated"] == np.True_]
     answered = records.predictions.loc[records.predictions["event.outcome"] == "success", JOINED]
     if state.known:
         earlier = pd.DataFrame([[key, *row] for key, row in state.known.items()], columns=JOINED)
         earlier[TIME] = pd.to_datetime(earlier[TIME], unit="us", utc=True)
         answered = pd.concat([earlier.astype(answered.dtypes), answered], ignore_index=True)
-    found = store.labelled(records._replace(predictions=answered)).sort_values("told", kind="stable")
+    found = store.labelled(records._replace(predictions=answered, feedback=feedback))
     waiting = answered.tail(KNOWN)
-    waiting = waiting[~waiting[ID].isin(records.feedback["occupancy.feedback.prediction"])]
+    waiting = waiting[~waiting[ID].isin(feedback["occupancy.feedback.prediction"])]
     stamps = waiting[TIME].to_numpy("datetime64[us]").astype(np.int64).tolist()
     rest = waiting[JOINED[2:]].itertuples(index=False, name=None)
     state.known = {key: [stamp, *row] for key, stamp, row in zip(waiting[ID], stamps, rest, strict=True)}
-    return found[found["trusted"]]
+    return found
 
 
 def _answers(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdict]:

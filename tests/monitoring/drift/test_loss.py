@@ -1,13 +1,15 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from monitoring.drift import loss
-from monitoring.drift.judge import Judge, judge
+from monitoring.drift.judge import Judge, State, advance, judge
 from monitoring.drift.limits import Limits
 from monitoring.drift.loss import Wealth
+from monitoring.drift.verdict import Verdict
 from occupancy.simulate import Fault
 
-from .conftest import Season, as_records
+from .conftest import Season, as_records, cut
 
 
 def hours(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,3 +107,23 @@ def test_answers_from_sick_sensors_say_nothing_about_the_model(season: Season) -
     frame = season.with_faults(Fault("stuck", "CO2", 3000, 10080))
     records = as_records(frame, told=range(0, 10080, 31), wrong=range(3010, 10080, 2))
     assert {v.rule for v in judge(records, Judge(season.reference))} == {"run"}
+
+
+def test_a_lie_without_the_token_does_not_keep_the_truth_from_being_heard_later(season: Season) -> None:
+    records = as_records(season.week, told=range(0, 10080, 31), wrong=range(3000, 10080, 2))
+    true = records.feedback
+    lies = true.assign(
+        **{
+            "event.id": [f"lie-{n}" for n in range(len(true))],
+            "occupancy.feedback.occupied": ~true["occupancy.feedback.occupied"].astype(bool),
+            "occupancy.feedback.authenticated": False,
+        }
+    )
+    late = true.assign(**{"@timestamp": true["@timestamp"] + pd.Timedelta(days=1)})
+    both = pd.concat([lies, late]).sort_values("@timestamp", kind="stable").reset_index(drop=True)
+    state, verdicts, rest = State(), list[Verdict](), records._replace(feedback=both)
+    for _ in range(20):
+        part, rest = cut(rest, 504)
+        verdicts += advance(state, part, Judge(season.reference))
+    verdicts += advance(state, rest, Judge(season.reference))
+    assert [verdict.rule for verdict in verdicts if verdict.state == "opened"] == ["loss"]
