@@ -7,9 +7,7 @@ is 1 where the service had drawn the prediction to be labelled: labels that peop
 Exit status: 0 the file is written; 1 there is too little, or too little of one kind, and no file; 2 a setting or a file is wrong.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -18,16 +16,17 @@ from msgspec import Meta
 
 from monitoring import records, settings
 from monitoring.dashboards.findings import findings
-from monitoring.drift.command import chosen
+from monitoring.drift.command import chosen, recorded
 from monitoring.drift.judge import Judge, State, advance
-from monitoring.drift.verdict import Verdict
-from monitoring.records import ID, TIME, Records
+from monitoring.drift.verdict import HEALTH, Verdict
+from monitoring.records import ID, Records
+from monitoring.saving import save
 from monitoring.settings import Source
 from occupancy.errors import InputError
 from occupancy.mapping import COLUMNS, DATE, LABEL
 from occupancy.reading import NAMES
 
-HEALTH, ROOMS = "health", 5
+ROOMS = 5
 KEPT = [*COLUMNS, "room", "prediction", "asked"]
 
 
@@ -43,17 +42,10 @@ class SeveralRooms(InputError):
     """The labels are of more than one room: a training file is of one."""
 
 
-class NotWritten(InputError):
-    """The file can't be written."""
-
-
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Collect, and say in a line or two what came of it; gives the exit status."""
     table = settings.read(Collect, "collect", argv, environ, __doc__)
-    read = records.read(table)
-    if read.unread:
-        sys.stderr.write(f"monitoring collect: {records.passed_over(read.unread)}\n")
-    rows, left_out = collected(read, chosen(table))
+    rows, left_out = collected(recorded(table, "collect"), chosen(table))
     if len(rooms := rows["room"].unique()) > 1:
         named = ", ".join(map(str, rooms[:ROOMS])) + f" and {len(rooms) - ROOMS} more" * (len(rooms) > ROOMS)
         raise SeveralRooms(f"there are labels of the rooms {named}; choose one with --room")
@@ -61,13 +53,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if lacks := missing(rows, table.least, table.least_each):
         print(f"collect: {len(rows)} labels can be used, too few: {lacks}{without}")
         return 1
-    try:
-        Path(table.save_path).parent.mkdir(parents=True, exist_ok=True)
-        rows.to_csv(table.save_path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
-    except OSError as error:
-        raise NotWritten(
-            f"{table.save_path} can't be written: {error.strerror}; choose another with --save-path"
-        ) from None
+    save(table.save_path, rows.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ").encode())
     span = f"{rows[DATE].iloc[0]:%Y-%m-%d %H:%M} to {rows[DATE].iloc[-1]:%Y-%m-%d %H:%M} UTC"
     print(
         f"{table.save_path}: {len(rows)} readings with their truth, {span}, {rows[LABEL].mean():.1%} occupied, "
@@ -79,28 +65,26 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def collected(found: Records, by: Judge) -> tuple[pd.DataFrame, dict[str, int]]:
     """Give the readings whose truth can be believed, by time, and how many were left out, by reason; columns: KEPT."""
     verdicts = advance(State(), found, by)
-    told = records.latest(found.feedback)
-    sensors = [f"occupancy.reading.{name}" for name in NAMES]
-    wanted = [ID, TIME, "occupancy.room", "occupancy.label_wanted", *sensors]
-    joined = told.merge(found.predictions[wanted], left_on="occupancy.feedback.prediction", right_on=ID)
-    proved = joined["occupancy.feedback.authenticated"].to_numpy() == np.True_
-    sick = unwell(joined[TIME], joined["occupancy.room"], verdicts)
+    told = records.labelled(found)
+    said = found.predictions.set_index(ID).loc[told["prediction"]].reset_index()
+    trusted, sick = told["trusted"].to_numpy(), unwell(told["time"], told["room"], verdicts)
     rows = pd.DataFrame(
         {
-            DATE: joined[TIME].dt.floor("s"),
-            **{name: joined[f"occupancy.reading.{name}"] for name in NAMES},
-            LABEL: joined["occupancy.feedback.occupied"].astype(np.int64),
-            "room": joined["occupancy.room"],
-            "prediction": joined["occupancy.feedback.prediction"],
-            "asked": (joined["occupancy.label_wanted"].to_numpy() == np.True_).astype(np.int64),
+            DATE: told["time"].dt.floor("s"),
+            **{name: said[f"occupancy.reading.{name}"] for name in NAMES},
+            LABEL: told["truth"].astype(np.int64),
+            "room": told["room"],
+            "prediction": told["prediction"],
+            "asked": (said["occupancy.label_wanted"].to_numpy() == np.True_).astype(np.int64),
         }
     )
     left_out = {
-        "without the token": int((~proved).sum()),
-        "while a sensor of their room was unwell": int((proved & sick).sum()),
-        "of predictions that are not among these records": len(told) - len(joined),
+        "without the token": int((~trusted).sum()),
+        "while a sensor of their room was unwell": int((trusted & sick).sum()),
+        "of predictions that are not among these records": found.feedback["occupancy.feedback.prediction"].nunique()
+        - len(told),
     }
-    return rows[proved & ~sick].sort_values([DATE, "room"], kind="stable").reset_index(drop=True)[KEPT], left_out
+    return rows[trusted & ~sick].sort_values([DATE, "room"], kind="stable").reset_index(drop=True)[KEPT], left_out
 
 
 def unwell(time: pd.Series, room: pd.Series, verdicts: Sequence[Verdict]) -> np.ndarray:

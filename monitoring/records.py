@@ -31,7 +31,7 @@ _KEPT = {
     + [f.name for f in FIELDS if f.name.startswith("occupancy.verdict.")],
 }
 _TYPES = {field.name: field.type for field in FIELDS}
-_BACK = re.compile(r"(\d+)([mhdw])")
+_BACK = re.compile(r"\d+[mhdw]")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _UNIQUE = {ID, "http.request.id", "occupancy.reading.id", "occupancy.feedback.prediction", "occupancy.refusal.detail"}
 PART = 50_000
@@ -87,14 +87,19 @@ def time(text: str, now: datetime) -> datetime | None:
     if not text:
         return None
     try:
-        if back := _BACK.fullmatch(text):
-            return now - timedelta(**{_UNITS[back[2]]: int(back[1])})
+        if _BACK.fullmatch(text):
+            return now - back(text)
         when = datetime.fromisoformat(text)
         return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidTime(
             f"{text!r} is not a time: expected 2026-11-21, 2026-11-21T13:00+01:00, or back from now: 36h, 7d"
         ) from None
+
+
+def back(text: str) -> timedelta:
+    """Read how far back from now, such as 36h; raises OverflowError beyond what a timedelta holds."""
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
 def chosen(source: Source) -> Range:
@@ -278,8 +283,8 @@ def latest(feedback: pd.DataFrame) -> pd.DataFrame:
 def labelled(records: Records) -> pd.DataFrame:
     """Join predictions with the truth that was told (see `latest`), by time of the telling.
 
-    Columns: time, room, model, probability, label, truth (0 or 1), trusted (who told it had the token), told (when). What comes
-    without the token anybody could send: it is shown, and starts nothing.
+    Columns: prediction (its id), time, room, model, probability, label, truth (0 or 1), trusted (who told it had the token),
+    told (when). What comes without the token anybody could send: it is shown, and starts nothing.
     """
     joined = latest(records.feedback).merge(
         records.predictions[[ID, TIME, "occupancy.room", "occupancy.model.version", "occupancy.probability", "occupancy.label"]],
@@ -287,6 +292,7 @@ def labelled(records: Records) -> pd.DataFrame:
     )  # fmt: skip
     return pd.DataFrame(
         {
+            "prediction": joined["occupancy.feedback.prediction"],
             "time": joined[TIME],
             "room": joined["occupancy.room"],
             "model": joined["occupancy.model.version"],

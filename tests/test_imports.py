@@ -44,6 +44,7 @@ TESTED_ELSEWHERE = {
     "inference/answering.py": "tests/inference/test_predict.py",  # it is what the callable does with a batch
     "training/charts.py": "tests/training/test_report.py",  # they are drawn in the page
     "training/settings.py": "tests/training/test_pipeline.py",
+    "monitoring/saving.py": "tests/monitoring/dashboards/test_report.py",
     "monitoring/drift/exposition.py": "tests/monitoring/drift/test_watch.py",
     "monitoring/drift/portions.py": "tests/monitoring/drift/test_watch.py",
     "monitoring/drift/health.py": "tests/monitoring/drift/test_judge.py",  # its rules show in verdicts

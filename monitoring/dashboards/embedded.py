@@ -107,9 +107,8 @@ def charts(by_band: Sequence[Sequence[Panel]], whole: Mapping[str, Span]) -> lis
             if panel not in [other for _, other in variants]:
                 variants.append((asked, panel))
         choice = [[other for _, other in variants].index(panel) for panel in same]
-        span = whole[
-            DATED if same[0].datasets == (VERDICT,) else same[0].time
-        ]  # a verdict is observed where its reading is
+        by = DATED if same[0].datasets == (VERDICT,) else same[0].time  # a verdict is observed where its reading is
+        span = whole[by]
         found.append(Chart(variants, choice, span, _kept(same[0], span)))
     return found
 

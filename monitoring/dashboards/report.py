@@ -23,10 +23,11 @@ from monitoring.dashboards.embedded import Span
 from monitoring.dashboards.findings import CLOCK, Finding, findings, words
 from monitoring.dashboards.panels import BAND, DATED, EXPECTED_TEMPERATURE, GROUPS, panels
 from monitoring.dashboards.scorecard import Thresholds
-from monitoring.drift.command import chosen, summary
+from monitoring.drift.command import chosen, recorded, summary
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.verdict import Verdict
 from monitoring.records import Records
+from monitoring.saving import save
 from monitoring.settings import Source
 from occupancy.errors import InputError
 from occupancy.reading import NAMES
@@ -49,10 +50,6 @@ HERE = Path(__file__).parent
 
 class BandReversed(InputError):
     """The band of uncertain answers ends before it begins."""
-
-
-class NotWritten(InputError):
-    """The page can't be written where it should be."""
 
 
 class Report(Source, frozen=True, kw_only=True):
@@ -86,17 +83,10 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     if table.uncertain_from > table.uncertain_to:
         raise BandReversed(f"uncertain from {table.uncertain_from:g} to {table.uncertain_to:g}: the second is smaller")
     by = chosen(table)
-    found = records.read(table)
-    if found.unread:
-        sys.stderr.write(f"monitoring report: {records.passed_over(found.unread)}\n")
-    page = render(found, by, table)
-    path = Path(table.save_path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, "utf-8", "replace")
-    except OSError as error:
-        raise NotWritten(f"{path} can't be written: {error.strerror}; choose another with --save-path") from None
-    sys.stdout.write(f"{len(found.predictions):,} readings in {path}, {len(page.encode()) / 1e6:.1f} MB\n")
+    found = recorded(table, "report")
+    page = render(found, by, table).encode("utf-8", "replace")
+    save(table.save_path, page)
+    sys.stdout.write(f"{len(found.predictions):,} readings in {Path(table.save_path)}, {len(page) / 1e6:.1f} MB\n")
     return 0
 
 

@@ -15,6 +15,7 @@ from monitoring import records, settings
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.learning import clean_days
 from monitoring.drift.verdict import PERSON, RETRAIN, TICKET, Verdict, still_open
+from monitoring.records import Records
 from monitoring.settings import Judged, Source
 from occupancy import reference
 from occupancy.errors import InputError
@@ -37,10 +38,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Judge, and print what was found; gives the exit status."""
     table = settings.read(Drift, "drift", argv, environ, __doc__)
     by, state = chosen(table), State()
-    read = records.read(table)
-    if read.unread:
-        sys.stderr.write(f"monitoring drift: {records.passed_over(read.unread)}\n")
-    verdicts = advance(state, read, by)
+    verdicts = advance(state, recorded(table, "drift"), by)
     found = still_open(verdicts)
     chosen_ones = verdicts if table.all else found
     lines = [msgspec.json.encode(verdict).decode() if table.json else words(verdict) for verdict in chosen_ones]
@@ -58,6 +56,14 @@ def tell(text: bytes) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer
         raise NotTold(f"standard output does not take the verdicts: {error.strerror}") from None
+
+
+def recorded(table: Source, command: str) -> Records:
+    """Read the records that a command's settings name, and say on standard error what was passed over."""
+    found = records.read(table)
+    if found.unread:
+        sys.stderr.write(f"monitoring {command}: {records.passed_over(found.unread)}\n")
+    return found
 
 
 def chosen(table: Judged) -> Judge:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,7 @@ from monitoring.drift.exposition import Exposition
 from monitoring.drift.judge import Judge, State, advance
 from monitoring.drift.portions import Cursor
 from monitoring.drift.verdict import Verdict
-from monitoring.records import NoRecords, Records, passed_over
+from monitoring.records import NoRecords, Records, back, passed_over
 from monitoring.settings import Judged
 from monitoring.store.client import NotAllowed, Refused, Unreachable, connect, explained
 from occupancy import record
@@ -98,7 +98,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def check(table: Watch) -> None:
     """Raise BadSetting for what can never work, before anything is judged."""
     try:
-        datetime.now(UTC) - _back(table)
+        datetime.now(UTC) - back(table.since)
     except (OverflowError, ValueError):
         raise BadSetting(f"MONITORING_SINCE={table.since} is further back than the calendar goes") from None
     if compressed := [name for name in table.file if name.endswith(".gz")]:
@@ -172,12 +172,7 @@ def _all_rooms(table: Watch, cursor: Cursor) -> Records:
     if table.file:
         return portions.from_files(table.file, cursor)
     with connect(table) as client, explained(client):
-        return portions.from_elasticsearch(client, table.elasticsearch_prefix, cursor, _back(table))
-
-
-def _back(table: Watch) -> timedelta:
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    return timedelta(**{units[table.since[-1]]: int(table.since[:-1])})
+        return portions.from_elasticsearch(client, table.elasticsearch_prefix, cursor, back(table.since))
 
 
 def _posted(table: Watch, verdicts: list[Verdict]) -> list[Verdict]:

@@ -16,6 +16,7 @@ from monitoring.dashboards.panels import panels
 from monitoring.dashboards.report import Report
 from monitoring.drift.judge import Judge
 from monitoring.records import NoRecords
+from monitoring.saving import NotWritten
 from occupancy import record
 from occupancy.reference import Reference
 from tests.monitoring.conftest import Store
@@ -51,7 +52,7 @@ def page(everything: Lines, pages: Path) -> Path:
 
 def test_a_place_that_can_not_be_written_is_told(everything: Lines, tmp_path: Path) -> None:
     lines = write(everything[:5], tmp_path / "all.jsonl")
-    with pytest.raises(report.NotWritten, match=r"can't be written: .*; choose another with --save-path"):
+    with pytest.raises(NotWritten, match=r"can't be written: .*; choose another with --save-path"):
         report.main([lines, "--save-path", f"{lines}/report.html"], {})
 
 

@@ -112,13 +112,10 @@ def test_answers_from_sick_sensors_say_nothing_about_the_model(season: Season) -
 def test_a_lie_without_the_token_does_not_keep_the_truth_from_being_heard_later(season: Season) -> None:
     records = as_records(season.week, told=range(0, 10080, 31), wrong=range(3000, 10080, 2))
     true = records.feedback
-    lies = true.assign(
-        **{
-            "event.id": [f"lie-{n}" for n in range(len(true))],
-            "occupancy.feedback.occupied": ~true["occupancy.feedback.occupied"].astype(bool),
-            "occupancy.feedback.authenticated": False,
-        }
-    )
+    lies = true.copy()
+    lies["event.id"] = [f"lie-{n}" for n in range(len(true))]
+    lies["occupancy.feedback.occupied"] = ~true["occupancy.feedback.occupied"].astype(bool)
+    lies["occupancy.feedback.authenticated"] = False
     late = true.assign(**{"@timestamp": true["@timestamp"] + pd.Timedelta(days=1)})
     both = pd.concat([lies, late]).sort_values("@timestamp", kind="stable").reset_index(drop=True)
     state, verdicts, rest = State(), list[Verdict](), records._replace(feedback=both)
