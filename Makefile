@@ -11,7 +11,7 @@ help: ## this list
 
 # --- the environment: one virtual environment, filled from the hash-locked files
 IMAGES := training inference monitoring
-LOCKS := $(IMAGES:%=requirements/%.txt)
+LOCKS := $(IMAGES:%=requirements/%.txt) requirements/retraining.txt
 $(VENV)/runtime: $(LOCKS)
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing: install Python 3.11 or say which one to use: make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
