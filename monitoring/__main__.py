@@ -6,6 +6,7 @@
   forget    delete a room's records
   drift     verdicts on files of records, or on what Elasticsearch holds
   watch     the same, continuously
+  verdicts  what watch has found, as the records that it left
   collect   readings with their truth, as a file that training reads
   report    the dashboards as one HTML page that needs no server
   replay    send the rows of a data file to a running service, with faults on request

@@ -20,10 +20,9 @@ from occupancy.errors import InputError
 from occupancy.record import FEEDBACK, FIELDS, LOSS, PREDICTION, VERDICT
 
 OBSERVED, TIME, ID, DATASET = "@timestamp", "occupancy.reading.time", "event.id", "event.dataset"
+_OTHERS = tuple(f"occupancy.{kind}" for kind in ("verdict.", "feedback.", "lost", "run.", "deployment."))
 _KEPT = {
-    PREDICTION: [
-        f.name for f in FIELDS if not f.name.startswith(("occupancy.verdict", "occupancy.feedback", "occupancy.lost"))
-    ],
+    PREDICTION: [f.name for f in FIELDS if not f.name.startswith(_OTHERS)],
     FEEDBACK: [OBSERVED, ID, "occupancy.boot", "occupancy.sequence"]
     + [f.name for f in FIELDS if f.name.startswith("occupancy.feedback.")],
     LOSS: [OBSERVED, ID, "occupancy.boot", "occupancy.sequence", "occupancy.lost"],
@@ -102,10 +101,10 @@ def back(text: str) -> timedelta:
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
-def chosen(source: Source) -> Range:
+def chosen(since: str, until: str, room: str) -> Range:
     """Read which records a command is about; raises InvalidTime."""
     now = datetime.now(UTC)
-    return Range(time(source.since, now), time(source.until, now), source.room)
+    return Range(time(since, now), time(until, now), room)
 
 
 def read(source: Source) -> Records:
@@ -113,7 +112,7 @@ def read(source: Source) -> Records:
 
     Raises InputError: a file that can't be read, an Elasticsearch that can't be reached, or no record at all.
     """
-    what = chosen(source)
+    what = chosen(source.since, source.until, source.room)
     if source.file:
         found, place = from_files(source.file, what), ", ".join(source.file)
     else:
@@ -138,7 +137,7 @@ def passed_over(unread: int) -> str:
 
 def from_files(names: Iterable[str], what: Range = ALL) -> Records:
     """Read files of record lines, plain or .gz, by name or pattern; a line that is no record of ours is passed over."""
-    return frames(_lines(names), what)
+    return frames(lines(names), what)
 
 
 def decoded(line: bytes) -> Any:
@@ -149,7 +148,8 @@ def decoded(line: bytes) -> Any:
         return None
 
 
-def _lines(names: Iterable[str]) -> Iterator[Any]:
+def lines(names: Iterable[str]) -> Iterator[Any]:
+    """Decode files' lines that name a dataset, one by one; None for one that is cut. Raises NoRecords."""
     for name in names:
         paths = sorted(glob(name)) if not Path(name).exists() else [name]  # noqa: PTH207 -- the user's own pattern, as it is
         if not paths:
@@ -167,25 +167,27 @@ def _lines(names: Iterable[str]) -> Iterator[Any]:
 
 def from_elasticsearch(client: Any, prefix: str, what: Range = ALL) -> Records:
     """Read the records of a time and a room, with the feedback about them."""
-    from elasticsearch.helpers import scan  # noqa: PLC0415 -- files need no client
-
-    def search(dataset: str, *conditions: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        query = {"bool": {"filter": [{"term": {DATASET: dataset}}, *conditions]}}
-        index = f"{prefix}{record.INDICES[dataset]}-*"
-        for hit in scan(client, index=index, query={"query": query}, size=5000, ignore_unavailable=True):
-            yield hit["_source"]
-
     bounds = {"gte": what.since and what.since.isoformat(), "lt": what.until and what.until.isoformat()}
     bounds = {name: value for name, value in bounds.items() if value}
     room = [{"term": {"occupancy.room": what.room}}] if what.room else []
 
     def documents() -> Iterator[dict[str, Any]]:
-        yield from search(PREDICTION, *([{"range": {TIME: bounds}}] if bounds else []), *room)
-        yield from search(FEEDBACK)
-        yield from search(LOSS)
-        yield from search(VERDICT, *([{"range": {OBSERVED: bounds}}] if bounds else []), *room)
+        yield from search(client, prefix, PREDICTION, *([{"range": {TIME: bounds}}] if bounds else []), *room)
+        yield from search(client, prefix, FEEDBACK)
+        yield from search(client, prefix, LOSS)
+        yield from search(client, prefix, VERDICT, *([{"range": {OBSERVED: bounds}}] if bounds else []), *room)
 
     return frames(documents(), what)
+
+
+def search(client: Any, prefix: str, dataset: str, *conditions: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the stored records of a dataset for which all conditions hold, in no order."""
+    from elasticsearch.helpers import scan  # noqa: PLC0415 -- files need no client
+
+    query = {"bool": {"filter": [{"term": {DATASET: dataset}}, *conditions]}}
+    index = f"{prefix}{record.INDICES[dataset]}-*"
+    for hit in scan(client, index=index, query={"query": query}, size=5000, ignore_unavailable=True):
+        yield hit["_source"]
 
 
 def frames(lines: Iterable[Any], what: Range = ALL) -> Records:
@@ -198,7 +200,7 @@ def frames(lines: Iterable[Any], what: Range = ALL) -> Records:
         dataset = fields.get(DATASET) if isinstance(fields, dict) else None
         rows = waiting.get(dataset) if isinstance(dataset, str) else None
         if rows is None:
-            unread += 1
+            unread += not (isinstance(dataset, str) and dataset in record.INDICES)  # another program's are none of these
             continue
         rows.append(fields)
         if len(rows) >= PART:  # as columns they take a tenth of the memory

@@ -21,6 +21,7 @@ COMMANDS = {
     "forget": ("monitoring.store.forget", "Forget"),
     "drift": ("monitoring.drift.command", "Drift"),
     "watch": ("monitoring.drift.watch", "Watch"),
+    "verdicts": ("monitoring.verdicts", "Verdicts"),
     "collect": ("monitoring.collect", "Collect"),
     "report": ("monitoring.dashboards.report", "Report"),
     "replay": ("monitoring.replay", "Replay"),
@@ -65,11 +66,16 @@ class Elasticsearch(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
-class Judged(Elasticsearch, frozen=True, kw_only=True):
-    """Which records a command judges, and with what: from files where some are named, else from Elasticsearch."""
+class Recorded(Elasticsearch, frozen=True, kw_only=True):
+    """Which records a command is about: from files where some are named, else from Elasticsearch."""
 
     file: Annotated[tuple[str, ...], Meta(description="files of records (.jsonl, .jsonl.gz); none: Elasticsearch")] = ()
     room: Annotated[str, Meta(max_length=64, description="of one room; empty: of all")] = ""
+
+
+class Judged(Recorded, frozen=True, kw_only=True):
+    """With what a command judges records."""
+
     reference: Annotated[str, Meta(description="the reference.json that training wrote beside the model")] = (
         SHIPPED_REFERENCE
     )
