@@ -200,7 +200,8 @@ def frames(lines: Iterable[Any], what: Range = ALL) -> Records:
         dataset = fields.get(DATASET) if isinstance(fields, dict) else None
         rows = waiting.get(dataset) if isinstance(dataset, str) else None
         if rows is None:
-            unread += not (isinstance(dataset, str) and dataset in record.INDICES)  # another program's are none of these
+            known = isinstance(dataset, str) and dataset in record.INDICES  # another program's
+            unread += not known
             continue
         rows.append(fields)
         if len(rows) >= PART:  # as columns they take a tenth of the memory
