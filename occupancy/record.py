@@ -1,4 +1,4 @@
-"""The record: what one prediction, refused reading or piece of feedback leaves behind as one JSON line.
+"""The record: what one prediction, refused reading, piece of feedback, verdict or decision leaves behind as one JSON line.
 
 `FIELDS` is its one definition: names (ECS where ECS has one, else `occupancy.*`), types and meaning. A record is named
 by the id of the process's boot and a sequence number that begins at 1 and has no gaps, so a missing one can be proved;
@@ -21,11 +21,14 @@ from occupancy.reading import FEATURES, NAMES
 ECS_VERSION = "8.17.0"
 PREDICTION, FEEDBACK, LOSS = "occupancy.prediction", "occupancy.feedback", "occupancy.loss"
 VERDICT = "occupancy.verdict"
+RUN, DEPLOYMENT = "occupancy.run", "occupancy.deployment"
 INDICES = {
     PREDICTION: "occupancy-predictions",
     FEEDBACK: "occupancy-feedback",
     LOSS: "occupancy-predictions",
     VERDICT: "occupancy-verdicts",
+    RUN: "occupancy-decisions",
+    DEPLOYMENT: "occupancy-decisions",
 }
 """By dataset, the family of indices that its records are stored in: one index a month of observation."""
 ID = re.compile(r"[0-9a-f]{12}-[1-9][0-9]{0,18}")
@@ -41,9 +44,15 @@ class Field(NamedTuple):
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("@timestamp", "date", "when the service answered, UTC; of a verdict: the reading's time that gave it"),
+    Field(
+        "@timestamp",
+        "date",
+        "when the service answered, UTC; of a verdict: the reading's time that gave it; of a decision: when it was taken",
+    ),
     Field("ecs.version", "keyword", "the version of the Elastic Common Schema these names are from"),
-    Field("event.dataset", "keyword", f"{PREDICTION} (refusals too), {FEEDBACK}, {LOSS} or {VERDICT}"),
+    Field(
+        "event.dataset", "keyword", f"{PREDICTION} (refusals too), {FEEDBACK}, {LOSS}, {VERDICT}, {RUN} or {DEPLOYMENT}"
+    ),
     Field(
         "event.id",
         "keyword",
@@ -56,7 +65,7 @@ FIELDS: tuple[Field, ...] = (
     Field("http.request.id", "keyword", "X-Request-Id, the client's or ours"),
     Field("trace.id", "keyword", "the trace, where the request had a W3C traceparent"),
     Field("span.id", "keyword", "the caller's span in that trace"),
-    Field("occupancy.boot", "keyword", "one start of one serving process"),
+    Field("occupancy.boot", "keyword", "one start of one serving process; of a decision: one journal"),
     Field("occupancy.sequence", "long", "the record's number in its boot: 1, 2, 3, ..."),
     Field("occupancy.model.version", "keyword", "first 12 hex digits of the model's sha256"),
     Field("occupancy.simulated", "boolean", "true where the model was trained on simulated data; else absent"),
@@ -96,6 +105,27 @@ FIELDS: tuple[Field, ...] = (
     Field("occupancy.verdict.message", "keyword", "what happened, in words"),
     Field("occupancy.verdict.advice", "keyword", "what to do"),
     Field("occupancy.verdict.certainty", "keyword", "how sure it is, in words"),
+    Field("occupancy.run.trigger", "keyword", "what set off a run of the loop: verdict, schedule or person"),
+    Field(
+        "occupancy.run.outcome",
+        "keyword",
+        "deployed, idle, blocked, waiting (for labels), refused (by a gate), undone or failed",
+    ),
+    Field("occupancy.run.why", "keyword", "the reason for that, in words"),
+    Field("occupancy.run.champion", "keyword", "the version of the model that was live"),
+    Field(
+        "occupancy.run.challenger", "keyword", "the version of the model trained to replace it; absent where none was"
+    ),
+    Field("occupancy.run.labels", "long", "how many labels could be used"),
+    Field("occupancy.run.back_test", "long", "how often the back-test file had been looked at, this time included"),
+    Field("occupancy.run.event", "keyword", "the verdict's event that it answers; absent where none set it off"),
+    Field("occupancy.run.attempt", "long", "the how-manieth run about that event"),
+    Field("occupancy.deployment.action", "keyword", "deploy, undo, found (done by others), or reset (of the breaker)"),
+    Field("occupancy.deployment.version", "keyword", "the version of the model that is live since"),
+    Field("occupancy.deployment.previous", "keyword", "the version of the model that was live before"),
+    Field("occupancy.deployment.by", "keyword", "who or what did it"),
+    Field("occupancy.deployment.why", "keyword", "the reason for it, in words"),
+    Field("occupancy.deployment.run", "keyword", "the run that did it, by its event.id; absent where a person did"),
 )
 
 _READING = [f"occupancy.reading.{name}" for name in NAMES]
@@ -266,6 +296,24 @@ def verdict(
         "occupancy.verdict.message": message,
         "occupancy.verdict.advice": advice,
         "occupancy.verdict.certainty": certainty,
+    }
+
+
+def decision(
+    service: str, version: str, dataset: str, number: str, *, at: datetime, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Describe a RUN of the retraining loop, or a DEPLOYMENT: its own `fields` by their last names, `number` its id."""
+    journal, _, sequence = number.partition("-")
+    return {
+        "@timestamp": at,
+        "ecs.version": ECS_VERSION,
+        "event.dataset": dataset,
+        "event.id": number,
+        "service.name": service,
+        "service.version": version,
+        "occupancy.boot": journal,
+        "occupancy.sequence": int(sequence),
+        **{f"{dataset}.{name}": value for name, value in fields.items()},
     }
 
 
