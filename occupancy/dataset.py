@@ -8,7 +8,7 @@ import hashlib
 import io
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +21,7 @@ import pandas as pd
 
 from occupancy.errors import InputError
 from occupancy.humidity import humidity_ratio
-from occupancy.mapping import COLUMNS, DATE, LABEL, ColumnMapping, zone
+from occupancy.mapping import COLUMNS, DATE, LABEL, ROOM, ColumnMapping, zone
 from occupancy.reading import DERIVED, FEATURES, NAMES, Feature
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -65,7 +65,8 @@ class Dataset:
     """A data file as the rest of the project knows it.
 
     `frame`: one row a reading: `date` (with the room's time zone), the sensors in the contract's order and units, and
-    the label as 0 or 1. `quarantine`: the rows left out. `sha256`: of the file's bytes.
+    the label as 0 or 1, and `room` as text where the file has that column; in order of time within a room. `quarantine`:
+    the rows left out. `sha256`: of the file's bytes.
     """
 
     path: str
@@ -84,6 +85,13 @@ class Dataset:
     def label(self) -> np.ndarray[Any, np.dtype[np.int8]]:
         """The truth, shape (rows,): 1 occupied, 0 empty."""
         return self.frame[LABEL].to_numpy(np.int8)
+
+    @property
+    def room(self) -> np.ndarray[Any, np.dtype[np.object_]]:
+        """The room of each row as text, shape (rows,); empty texts where the file names none."""
+        if ROOM in self.frame:
+            return self.frame[ROOM].to_numpy(object)
+        return np.full(len(self.frame), "", object)
 
     @property
     def day(self) -> pd.Series:
@@ -172,6 +180,8 @@ def _rows(
     wanted = {ours: mapping.column(ours) for ours in COLUMNS}
     if DERIVED not in header and DERIVED not in mapping.columns:
         del wanted[DERIVED]
+    if ROOM in mapping.columns or (ROOM in header and ROOM not in wanted.values()):
+        wanted[ROOM] = mapping.column(ROOM)
     if missing := [theirs for theirs in wanted.values() if theirs not in header]:
         found = repr(_short(",".join(header), 200)) if header else "nothing"
         raise InvalidDataset(
@@ -233,14 +243,26 @@ def _check(columns: dict[str, list[str]], mapping: ColumnMapping, room: ZoneInfo
     refuse(dates.isna(), lambda i: f"{DATE} is {_short(texts[i])!r}, not {local}")
     times = dates.to_numpy("datetime64[us]").astype(np.int64)
     rows = np.flatnonzero([not reason for reason in reasons])
+    rooms = columns.get(ROOM)
+    for _, mine in pd.Series(rows).groupby([rooms[i] if rooms else "" for i in rows.tolist()], sort=False):
+        for i, why in _disordered(mine.to_numpy(), times, texts):
+            reasons[i] = why
+    frame = pd.DataFrame({DATE: dates.dt.tz_convert(room), **{name: numbers[name] for name in NAMES}})
+    frame[LABEL] = np.array([label in mapping.occupied for label in labels], dtype=int)
+    if rooms is not None:
+        frame[ROOM] = pd.Series(rooms, dtype=object)
+    return frame, reasons
+
+
+def _disordered(
+    rows: np.ndarray[Any, np.dtype[np.int64]], times: np.ndarray[Any, np.dtype[np.int64]], texts: list[str]
+) -> Iterator[tuple[int, str]]:
+    """Find the rows of one room that break its order of time, and say how."""
     kept = _in_order(times[rows])
     again = set(times[rows[kept]].tolist()).intersection(times[rows[~kept]].tolist())
     for i in rows[~kept].tolist():
         backwards = f"time goes backwards: the rows around {DATE} {_short(texts[i])!r} are in order without it"
-        reasons[i] = "same time as another row" if int(times[i]) in again else backwards
-    frame = pd.DataFrame({DATE: dates.dt.tz_convert(room), **{name: numbers[name] for name in NAMES}})
-    frame[LABEL] = np.array([label in mapping.occupied for label in labels], dtype=int)
-    return frame, reasons
+        yield i, "same time as another row" if int(times[i]) in again else backwards
 
 
 def _impossible(feature: Feature, texts: list[str], numbers: Floats, i: int) -> str:

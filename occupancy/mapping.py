@@ -15,6 +15,7 @@ from occupancy.reading import NAMES
 DATE = "date"
 LABEL = "Occupancy"
 COLUMNS = (DATE, *NAMES, LABEL)
+ROOM = "room"  # which a file may have besides
 ZONE = "Europe/Brussels"  # of the UCI files' dates
 
 
@@ -49,12 +50,13 @@ def load_mapping(path: str) -> ColumnMapping:
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())  # PyYAML's errors have several lines
         raise InvalidMapping(f"{path}: {what}; see the mapping example in data/README.md") from None
-    unknown = set(mapping.columns) - set(COLUMNS)
+    ours = (*COLUMNS, ROOM)
+    unknown = set(mapping.columns) - set(ours)
     if unknown:
         raise InvalidMapping(
-            f"{path}: columns names {', '.join(sorted(unknown))}, which is none of ours: {', '.join(COLUMNS)}"
+            f"{path}: columns names {', '.join(sorted(unknown))}, which is none of ours: {', '.join(ours)}"
         )
-    theirs = Counter(mapping.column(ours) for ours in COLUMNS)
+    theirs = Counter(mapping.column(name) for name in ours if name in COLUMNS or name in mapping.columns)
     if twice := [name for name, times in theirs.items() if times > 1]:
         raise InvalidMapping(f"{path}: columns takes {twice[0]!r} for two of ours; each needs a column of its own")
     if both := set(mapping.occupied) & set(mapping.empty):

@@ -271,6 +271,55 @@ def test_when_clocks_change_only_dates_with_an_offset_are_believed(write: Write)
     assert "(when clocks change, an offset is needed)" in never[0].reason
 
 
+# --- several rooms
+
+
+def in_rooms(names: list[str], count: int = 30) -> list[str]:
+    return [f"{row(i)},{name}" for i in range(count) for name in names]
+
+
+def test_rooms_may_share_their_minutes(write: Write) -> None:
+    data = read(write(in_rooms(["lab", "attic"]), f"{HEADER},room"))
+    assert data.quarantine == []
+    assert list(data.frame.columns) == ["date", *NAMES, "Occupancy", "room"]
+    assert data.room.tolist() == ["lab", "attic"] * 30
+    one_after_the_other = [f"{row(i)},{name}" for name in ("lab", "attic") for i in range(30)]
+    apart = read(write(one_after_the_other, f"{HEADER},room"))
+    assert apart.quarantine == []
+    assert (
+        apart.frame[apart.room == "lab"]
+        .reset_index(drop=True)
+        .equals(data.frame[data.room == "lab"].reset_index(drop=True))
+    )
+
+
+def test_within_a_room_time_moves_forward(write: Write) -> None:
+    lines = in_rooms(["lab", "attic"])
+    lines += [lines[20], lines[-1]]  # lab's tenth minute, and attic's last, again
+    data = read(write(lines, f"{HEADER},room"))
+    assert [bad.line for bad in data.quarantine] == [62, 63]
+    assert {bad.reason for bad in data.quarantine} == {"same time as another row"}
+    back = f"{row(5, 61)},lab"
+    (bad,) = read(write([*in_rooms(["lab", "attic"]), back], f"{HEADER},room")).quarantine
+    assert bad.reason.startswith("time goes backwards")
+
+
+def test_a_file_without_rooms_has_none(write: Write) -> None:
+    data = read(write(rows()))
+    assert "room" not in data.frame
+    assert data.room.tolist() == [""] * 40
+
+
+def test_the_room_has_the_name_that_the_mapping_gives_it(write: Write) -> None:
+    path = write(in_rooms(["4.12", ""]), f"{HEADER},place")
+    data = read(path, ColumnMapping(columns={"room": "place"}))
+    assert data.room.tolist() == ["4.12", ""] * 30  # a text, whatever it looks like
+    with pytest.raises(InvalidDataset, match="column office is missing"):
+        read(path, ColumnMapping(columns={"room": "office"}))
+    busy = read(write(rows(), HEADER.replace("Occupancy", "room")), ColumnMapping(columns={"Occupancy": "room"}))
+    assert "room" not in busy.frame  # it says who is there, not where
+
+
 # --- real and simulated
 
 
