@@ -243,26 +243,30 @@ def _check(columns: dict[str, list[str]], mapping: ColumnMapping, room: ZoneInfo
     refuse(dates.isna(), lambda i: f"{DATE} is {_short(texts[i])!r}, not {local}")
     times = dates.to_numpy("datetime64[us]").astype(np.int64)
     rows = np.flatnonzero([not reason for reason in reasons])
-    rooms = columns.get(ROOM)
-    for _, mine in pd.Series(rows).groupby([rooms[i] if rooms else "" for i in rows.tolist()], sort=False):
-        for i, why in _disordered(mine.to_numpy(), times, texts):
-            reasons[i] = why
+    rooms = columns.get(ROOM, [""] * len(reasons))
+    for i, why in _disordered(rows, [rooms[i] for i in rows.tolist()], times, texts):
+        reasons[i] = why
     frame = pd.DataFrame({DATE: dates.dt.tz_convert(room), **{name: numbers[name] for name in NAMES}})
     frame[LABEL] = np.array([label in mapping.occupied for label in labels], dtype=int)
-    if rooms is not None:
+    if ROOM in columns:
         frame[ROOM] = pd.Series(rooms, dtype=object)
     return frame, reasons
 
 
 def _disordered(
-    rows: np.ndarray[Any, np.dtype[np.int64]], times: np.ndarray[Any, np.dtype[np.int64]], texts: list[str]
+    rows: np.ndarray[Any, np.dtype[np.int64]],
+    rooms: list[str],
+    times: np.ndarray[Any, np.dtype[np.int64]],
+    texts: list[str],
 ) -> Iterator[tuple[int, str]]:
-    """Find the rows of one room that break its order of time, and say how."""
-    kept = _in_order(times[rows])
-    again = set(times[rows[kept]].tolist()).intersection(times[rows[~kept]].tolist())
-    for i in rows[~kept].tolist():
-        backwards = f"time goes backwards: the rows around {DATE} {_short(texts[i])!r} are in order without it"
-        yield i, "same time as another row" if int(times[i]) in again else backwards
+    """Find the rows that break their room's order of time, and say how; `rooms` of these rows, times and texts of all."""
+    for _, mine in pd.Series(rows).groupby(rooms, sort=False):
+        of_room = mine.to_numpy()
+        kept = _in_order(times[of_room])
+        again = set(times[of_room[kept]].tolist()).intersection(times[of_room[~kept]].tolist())
+        for i in of_room[~kept].tolist():
+            backwards = f"time goes backwards: the rows around {DATE} {_short(texts[i])!r} are in order without it"
+            yield i, "same time as another row" if int(times[i]) in again else backwards
 
 
 def _impossible(feature: Feature, texts: list[str], numbers: Floats, i: int) -> str:
