@@ -37,7 +37,7 @@ def describe(result: report.Result, reference_json: bytes) -> model.Card:
             "xgboost": xgboost.__version__,
             **{p: metadata.version(p) for p in ("numpy", "scikit-learn", "scipy")},
         },
-        golden=golden(result.booster, STEPS[settings.preprocessing], inputs.frame[list(NAMES)].to_numpy(np.float32)),
+        golden=golden(result.booster, STEPS[settings.preprocessing], inputs.given),
         created=settings.created,
         revision=settings.revision,
     )

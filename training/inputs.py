@@ -33,14 +33,15 @@ class WrongShape(InputError):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What training works on: values (rows, 5) float32, label (rows,), day (rows,), and the data sets they are from.
+    """What training works on: given and values (rows, 5) float32, label (rows,), day (rows,), and the data sets they are from.
 
-    Rows of the recent data, where there are any, come after those of the training data; `weight` (rows,) is None where
+    `given` is what the sensors said, `values` the same preprocessed. Rows of the recent data, where there are any, come after those of the training data; `weight` (rows,) is None where
     there are none: all weigh the same.
     """
 
     training: Dataset
     test: Dataset
+    given: Array
     values: Array
     label: Array
     day: Array
@@ -122,4 +123,4 @@ def prepare(
             f"PREPROCESSING={preprocessing} turns values of shape {given.shape} into {values.shape}; a step gives one "
             "value for each sensor of each reading"
         )
-    return Inputs(training, test, values, label, day, simulated, recent, weight)
+    return Inputs(training, test, given, values, label, day, simulated, recent, weight)

@@ -14,7 +14,7 @@ from occupancy import __version__
 from occupancy.dataset import SIMULATED
 from occupancy.mapping import DATE
 from occupancy.preprocess import STEPS
-from occupancy.reading import FEATURES, NAMES
+from occupancy.reading import FEATURES
 from occupancy.report import Chart, Section, Table, Text, render
 from training import charts, evaluate
 from training.gate import Decision
@@ -229,7 +229,7 @@ def _baselines(result: Result) -> Section:
 
 def _shape(result: Result) -> Section:
     depth = result.found.winner.depth
-    values = result.inputs.frame[list(NAMES)].to_numpy(np.float32)
+    values = result.inputs.given
     middle = np.median(values, axis=0)
     step = STEPS[result.settings.preprocessing]
     parts: list[Text | Table | Chart] = [

@@ -6,6 +6,7 @@ import pytest
 
 from occupancy import dataset, simulate
 from occupancy.preprocess import STEPS, Values
+from occupancy.reading import NAMES
 from training.inputs import TooFewDays, WrongShape, default_file, prepare, read
 from training.settings import Settings
 
@@ -100,6 +101,7 @@ def test_recent_rows_come_after_the_others_and_weigh_more(room: tuple[Path, Path
     old = len(training.frame)
     assert len(inputs.label) == len(inputs.values) == len(inputs.frame) == old + len(recent.frame)
     assert (inputs.values[old:] == recent.values).all()
+    assert (inputs.given == inputs.frame[list(NAMES)].to_numpy(np.float32)).all()
     assert inputs.weight is not None
     assert (inputs.weight == np.where(np.arange(len(inputs.label)) < old, 1, 4)).all()
     assert list(inputs.sets) == ["training", "recent", "test"]
