@@ -1,38 +1,62 @@
-"""`python -m training.compare CHAMPION CHALLENGER FILE`: two models on labelled readings that neither has seen.
+"""`python -m training.compare CHAMPION CHALLENGER FILE`: the gate between two models, on labelled readings that neither has seen.
 
-Readings of a day resemble each other, so days are what is counted: the difference of two losses has its uncertainty from day
-to day. A challenger is better if its log loss is lower beyond the evidence of one-sided 95 %, and its errors are not more.
+The challenger is better if, on the new readings, its log loss and its errors are both shown lower (one-sided 99 % by a block
+bootstrap), no single day and no room has clearly more errors, and plain readings are answered plainly. With --old the old days are
+looked at, too: each is predicted by either model's recipe without that day, and the challenger may not lose more than a margin there.
 
-Exit status: 0 the challenger is better; 1 it is not shown to be; 2 something given is wrong; 3 it is worse.
+Exit status: 0 the challenger is better; 1 it is not shown to be; 2 something given is wrong; 3 it is shown worse.
 """
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import pandas as pd
 from msgspec import Meta
 
 from occupancy import dataset, model, settings
 from occupancy.dataset import Dataset
 from occupancy.errors import InputError
-from occupancy.mapping import load_mapping
+from occupancy.mapping import DATE, load_mapping
 from occupancy.model import Model
-from training.evaluate import Difference, paired_difference
-from training.gate import Array, errors
+from training import refit
+from training.blocks import blocks, paired_difference
+from training.evaluate import Difference
+from training.gate import errors
+from training.inputs import default_file
 from training.search import log_loss
 
 BETTER, OPEN, BAD_INPUT, WORSE = 0, 1, 2, 3
-MIN_DAYS = 3
+NEW, OLD = "new", "old"
+LOG_LOSS, ERROR_RATE = "log loss", "error rate"
+MEASURES = {LOG_LOSS: log_loss, ERROR_RATE: errors}
+LEAST_DAYS, LEAST_IN_GROUP = 2, 30
+"""Dates that the new readings are of; labels of a day or a room that say something of it."""
+PLAIN = {
+    "dark, fresh air: empty": ((20.0, 30.0, 0.0, 420.0, 0.0043), 0),
+    "bright, stale air: occupied": ((22.0, 30.0, 520.0, 1400.0, 0.0049), 1),
+}
+"""Readings of which nobody doubts the answer, in the contract's order; a model may be unsure of them, not sure of the contrary."""
+SURE = 0.9
+Array = np.ndarray[Any, Any]
 
 
 class Compare(msgspec.Struct, frozen=True, kw_only=True):
     """What `compare` can be told."""
 
-    file: Annotated[tuple[str, ...], Meta(description="the champion's model file, the challenger's, and the data")] = ()
-    data_mapping: Annotated[str, Meta(description="YAML file that explains the data; empty: UCI's format")] = ""
+    file: Annotated[tuple[str, ...], Meta(description="the champion's model file, the challenger's, and new data")] = ()
+    data_mapping: Annotated[str, Meta(description="YAML file that explains the old data; empty: UCI's format")] = ""
+    old: Annotated[bool, Meta(description="compare on the old days, too, each left out in turn")] = False
+    training_data: Annotated[str, Meta(description="file of the old days; empty: the one in DATA_HOME")] = ""
+    data_home: Annotated[str, Meta(description="folder that `make data` fills")] = "data/original"
+    level: Annotated[float, Meta(gt=0, lt=0.5, description="one-sided level of what is taken for shown")] = 0.01
+    old_log_loss: Annotated[float, Meta(ge=0, description="nats a reading that may be lost on the old days")] = 0.05
+    old_errors: Annotated[float, Meta(ge=0, description="share of old readings that may be answered worse")] = 0.02
+    day_errors: Annotated[float, Meta(ge=0, description="share by which errors may rise in one new day or room")] = 0.03
     json: Annotated[bool, Meta(description="print one JSON object instead of words")] = False
 
 
@@ -44,66 +68,148 @@ class TooFewDays(InputError):
     """The data does not span the days that a comparison needs."""
 
 
-class Measure(NamedTuple):
-    """One measure of both models, and the challenger's less the champion's."""
+class Check(NamedTuple):
+    """One thing that is looked at: both models' mean loss, the difference (challenger less champion), and what is allowed."""
 
-    name: str
+    part: str
+    group: str
+    measure: str
+    readings: int
     champion: float
     challenger: float
     difference: Difference
+    allowed: float
+    passed: bool
 
 
 class Comparison(NamedTuple):
-    """What two models are to each other on the same readings: `days` are their log losses by date."""
+    """What two models are to each other on the same readings."""
 
     champion: str
     challenger: str
-    readings: int
-    measures: list[Measure]
-    days: dict[str, tuple[float, ...]]
+    status: int
+    checks: list[Check]
+    plain: dict[str, bool]
 
     @property
-    def status(self) -> int:
-        """Tell whether the challenger is BETTER, WORSE, or neither is shown (OPEN)."""
-        loss, wrong = (measure.difference for measure in self.measures)
-        if loss.low > 0 or wrong.low > 0:
-            return WORSE
-        return BETTER if loss.high < 0 and wrong.mean <= 0 else OPEN
+    def against(self) -> list[str]:
+        """What speaks against the challenger, a sentence each."""
+        said = [
+            f"{c.measure} on {c.part} readings{f' of {c.group}' if c.group else ''}: {c.champion:.4f} becomes {c.challenger:.4f}"
+            f" ({_interval(c.difference)}; allowed: {c.allowed:+.3f})"
+            for c in self.checks
+            if not c.passed
+        ]
+        return said + [f"answers wrongly, and is sure of it: {name}" for name, right in self.plain.items() if not right]
 
 
-def compare(champion: Model, challenger: Model, data: Dataset) -> Comparison:
-    """Compare two models on a data set; raises TooFewDays."""
-    if len(set(data.day)) < MIN_DAYS:
-        raise TooFewDays(f"{data.path} has {len(set(data.day))} dates; a comparison needs at least {MIN_DAYS}")
-    old, new = (np.asarray(each.probability(data.values)) for each in (champion, challenger))
-    return weigh((champion.version, challenger.version), data.label, data.day.to_numpy(), old, new)
+class Readings(NamedTuple):
+    """Readings with both models' probabilities: time, room, label, champion and challenger, each of shape (rows,)."""
+
+    time: pd.Series
+    room: Array
+    label: Array
+    champion: Array
+    challenger: Array
 
 
-def weigh(versions: tuple[str, str], label: Array, day: Array, old: Array, new: Array) -> Comparison:
-    """Compare the probabilities that two models gave, the champion first; label, day, old and new of shape (rows,)."""
-    measures = []
-    for name, loss in (("log loss", log_loss), ("error rate", errors)):
-        first, second = loss(label, old), loss(label, new)
-        measures.append(Measure(name, float(first.mean()), float(second.mean()), paired_difference(second, first, day)))
-    days = {
-        str(date): tuple(float(log_loss(label, given)[day == date].mean()) for given in (old, new))
-        for date in sorted(set(day))
+def compare(versions: tuple[str, str], new: Readings, old: Readings | None, table: Compare) -> Comparison:
+    """Hold the challenger's probabilities against the champion's; the plain readings are `plain`'s."""
+    shown = _differences(NEW, new, table.level)
+    checks = [Check(*each, allowed=0.0, passed=each[-1].high < 0) for each in shown]
+    checks += _groups(new, table)
+    if old is not None:
+        margins = {LOG_LOSS: table.old_log_loss, ERROR_RATE: table.old_errors}
+        for each in _differences(OLD, old, table.level):
+            checks.append(Check(*each, allowed=margins[each[2]], passed=each[-1].high <= margins[each[2]]))
+    worse = any(each[-1].low > 0 for each in shown)
+    status = WORSE if worse else BETTER if all(check.passed for check in checks) else OPEN
+    return Comparison(*versions, status, checks, {})
+
+
+def _differences(part: str, given: Readings, level: float) -> list[tuple[str, str, str, int, float, float, Difference]]:
+    """Compare by each measure, over all readings of a part."""
+    block, found = blocks(given.time, given.room), []
+    for name, loss in MEASURES.items():
+        first, second = loss(given.label, given.champion), loss(given.label, given.challenger)
+        difference = paired_difference(second, first, block, level)
+        found.append((part, "", name, len(block), float(first.mean()), float(second.mean()), difference))
+    return found
+
+
+def _groups(new: Readings, table: Compare) -> Iterator[Check]:
+    """Look at the errors of each new day and, where there are several, of each room; too small ones are left out."""
+    block = blocks(new.time, new.room)
+    first, second = errors(new.label, new.champion), errors(new.label, new.challenger)
+    day = new.time.dt.strftime("%Y-%m-%d").to_numpy()
+    rooms = sorted(set(new.room)) if len(set(new.room)) > 1 else []
+    for group, rows in [(date, day == date) for date in sorted(set(day))] + [
+        (f"room {r}", new.room == r) for r in rooms
+    ]:
+        if rows.sum() >= LEAST_IN_GROUP:
+            difference = paired_difference(second[rows], first[rows], pd.factorize(block[rows])[0], table.level)
+            numbers = int(rows.sum()), float(first[rows].mean()), float(second[rows].mean())
+            passed = difference.mean <= table.day_errors
+            yield Check(NEW, group, ERROR_RATE, *numbers, difference, table.day_errors, passed)
+
+
+def plain(challenger: Model) -> dict[str, bool]:
+    """Tell of each plain reading whether the model does not claim the contrary."""
+    given = challenger.probability(np.array([values for values, _ in PLAIN.values()], np.float32)).tolist()
+    return {
+        name: (p < SURE if answer == 0 else p > 1 - SURE)
+        for (name, (_, answer)), p in zip(PLAIN.items(), given, strict=True)
     }
-    return Comparison(*versions, len(label), measures, days)
+
+
+def gate(paths: Sequence[str], table: Compare) -> Comparison:
+    """Load both models, which checks contract and golden readings, and compare them; raises TooFewDays, OtherData, UnusableModel."""
+    champion, challenger = (model.load(path) for path in paths[:2])
+    mapping = load_mapping(table.data_mapping)
+    data = refit.collected(paths[2], mapping.timezone)
+    if (days := len(set(data.day))) < LEAST_DAYS:
+        raise TooFewDays(f"{data.path} has {days} dates; a comparison needs at least {LEAST_DAYS}")
+    new = _readings(data, *(np.asarray(each.probability(data.values)) for each in (champion, challenger)))
+    old = None
+    if table.old:
+        before = dataset.read(table.training_data or default_file(Path(table.data_home), dataset.TRAINING), mapping)
+        old = _readings(
+            before, *(refit.out_of_fold(m, p, before) for m, p in ((champion, paths[0]), (challenger, paths[1])))
+        )
+    found = compare((champion.version, challenger.version), new, old, table)
+    said = plain(challenger)
+    return found._replace(plain=said, status=found.status if all(said.values()) else max(found.status, OPEN))
+
+
+def _readings(data: Dataset, champion: Array, challenger: Array) -> Readings:
+    return Readings(data.frame[DATE], data.room, data.label, champion, challenger)
 
 
 def words(found: Comparison) -> str:
     """Say a comparison as a table and a sentence."""
     lines = [
-        f"champion {found.champion}, challenger {found.challenger}, on {found.readings} readings of {len(found.days)} days",
-        f"{'':12}{'champion':>10}{'challenger':>12}{'difference':>12}  90 % interval",
+        f"champion {found.champion}, challenger {found.challenger}",
+        f"{'':30}{'readings':>9}{'champion':>10}{'challenger':>12}{'difference':>12}  interval, what is allowed",
     ]
-    for name, old, new, difference in found.measures:
-        interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
-        lines.append(f"{name:12}{old:>10.4f}{new:>12.4f}{difference.mean:>+12.4f}  {interval}")
-    lines += [f"{date:12}{old:>10.4f}{new:>12.4f}{new - old:>+12.4f}" for date, (old, new) in found.days.items()]
-    said = {BETTER: "the challenger is better", WORSE: "the challenger is worse", OPEN: "neither is shown to be better"}
+    for c in found.checks:
+        name = f"{c.part}, {c.group + ', ' if c.group else ''}{c.measure}"
+        interval = (
+            f"{c.difference.low:+.4f} to {c.difference.high:+.4f}, {c.allowed:+.3f}{'' if c.passed else '  AGAINST'}"
+        )
+        lines.append(
+            f"{name:30}{c.readings:>9}{c.champion:>10.4f}{c.challenger:>12.4f}{c.difference.mean:>+12.4f}  {interval}"
+        )
+    lines += [f"{name}: {'right' if right else 'WRONG'}" for name, right in found.plain.items()]
+    said = {
+        BETTER: "the challenger is better",
+        WORSE: "the challenger is worse",
+        OPEN: "the challenger is not shown to be better",
+    }
     return "\n".join([*lines, said[found.status]])
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.mean:+.4f}, {difference.low:+.4f} to {difference.high:+.4f}"
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -111,10 +217,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     table = settings.read(Compare, prog="training.compare", argv=argv, environ=environ, about=__doc__ or "")
     if len(table.file) != 3:
         raise ThreeFiles("name the champion's model file, the challenger's, and a data file")
-    champion, challenger, path = table.file
-    found = compare(model.load(champion), model.load(challenger), dataset.read(path, load_mapping(table.data_mapping)))
-    print(msgspec.json.encode(found._asdict()).decode() if table.json else words(found))
+    found = gate(table.file, table)
+    print(as_json(found) if table.json else words(found))
     return found.status
+
+
+def as_json(found: Comparison) -> str:
+    """Write a comparison as one JSON object: its fields by name, and `against`."""
+    checks = [{**check._asdict(), "difference": check.difference._asdict()} for check in found.checks]
+    return msgspec.json.encode({**found._asdict(), "checks": checks, "against": found.against}).decode()
 
 
 if __name__ == "__main__":

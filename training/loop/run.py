@@ -1,0 +1,286 @@
+"""`python -m training.loop run [FILE...]`: from a believable drift to a better model, or to none.
+
+Looks at the model deployed last, and takes it back where labels since show it worse than the one before. Then: what asks for
+a new model? -> its labels -> a model trained on old and recent readings -> the gate, on labels that came later -> a deployment. It
+stops at the first doubt, and leaves a record (standard output, and the journal) and a report in any case.
+
+Exit status: 0 deployed, or nothing asked; 1 stopped, or taken back: the record says why; 2 a setting or a file is wrong, or a
+step failed.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from occupancy import model, record
+from occupancy.errors import InputError
+from training.loop import labels, limits, settings, steps, targets, trigger
+from training.loop.deploy import deploy, reconcile, undo
+from training.loop.journal import Deployment, Journal, Run
+from training.loop.report import Story, write
+from training.loop.settings import Common
+from training.loop.steps import Execute, Step, StepFailed
+from training.loop.targets import NotDeployed, Target
+from training.loop.trigger import Asked, Stop
+
+BETTER, WORSE = 0, 3  # exit statuses of training.compare
+REFUSED = 3  # of training
+STATUS = {"deployed": 0, "idle": 0, "failed": 2}
+
+
+class Loop(Common, frozen=True, kw_only=True):
+    """What `run` can be told; how Elasticsearch, training and its data are set, their own variables say."""
+
+    file: Annotated[tuple[str, ...], Meta(description="files of records, verdicts too; none: Elasticsearch")] = ()
+    trigger: Annotated[
+        Literal["verdict", "schedule", "person"], Meta(description="who asks: an open loss verdict, a clock, or you")
+    ] = "verdict"
+    by: Annotated[str, Meta(description="who, in words, for the records")] = ""
+    room: Annotated[str, Meta(max_length=64, description="learn from the labels of one room; empty: of all")] = ""
+    recent_days: Annotated[float, Meta(gt=0, description="how far back labels are taken, at most")] = 14.0
+    recent_share: Annotated[
+        float, Meta(gt=0, lt=1, description="what the recent readings weigh together, of all that is learned from")
+    ] = 0.5
+    least: Annotated[int, Meta(ge=20, description="labels that are needed")] = 200
+    held_out_share: Annotated[
+        float, Meta(gt=0, lt=1, description="share of the recent dates that judge, the last ones")
+    ] = 0.5
+    held_out_days: Annotated[int, Meta(ge=2, description="of how many dates they are at least")] = 2
+    least_each: Annotated[int, Meta(ge=1, description="labels of occupied, and of empty, that both parts need")] = 10
+    cooldown_hours: Annotated[float, Meta(ge=0, description="time that a deployed model is given")] = 24.0
+    budget: Annotated[int, Meta(ge=0, description="deployments by the loop within BUDGET_DAYS")] = 4
+    budget_days: Annotated[float, Meta(gt=0, description="days that the budget and the attempts are for")] = 30.0
+    attempts: Annotated[
+        int, Meta(ge=1, description="challengers that may fail in a row before a person has to look")
+    ] = 5
+    review_days: Annotated[
+        float, Meta(ge=0, description="how long a deployed model is held against the one before")
+    ] = 14.0
+
+
+@dataclass
+class Work:
+    """What a run works with: settings, environment, memory, the place of deployment, and what runs commands."""
+
+    table: Loop
+    environ: Mapping[str, str]
+    journal: Journal
+    target: Target
+    execute: Execute
+    story: Story
+
+    def step(self, name: str, *argv: str, expected: Sequence[int] = (0,), **variables: str) -> Step:
+        """Run a command, with further variables, its output named by the step; raises StepFailed."""
+        print(f"{name}: python -m {' '.join(argv)}", file=sys.stderr, flush=True)
+        out = self.story.folder / f"{name}.out"
+        done = Step(argv, self.execute(argv, {**self.environ, **variables}, out), out)
+        self.story.steps.append(done)
+        if done.status not in expected:
+            raise StepFailed(f"`python -m {' '.join(argv[:2])}` ended with status {done.status}: {done.said}")
+        return done
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str], execute: Execute = steps.execute) -> int:
+    """Run the loop once, and print the record of it; gives the exit status."""
+    table = settings.read(Loop, "run", argv, environ, __doc__)
+    journal, at, target = Journal(Path(table.folder)), settings.moment(table.now), targets.target(table)
+    with journal.locked():
+        reconcile(target, journal, at)
+        run_id = journal.next_id()
+        story = Story(run_id, at, Path(table.folder) / "runs" / run_id)
+        story.folder.mkdir(parents=True, exist_ok=True)
+        work = Work(table, environ, journal, target, execute, story)
+        try:
+            stop = attempt(work)
+        except (InputError, KeyboardInterrupt) as error:
+            stop = Stop("failed", str(error) or "ended by a signal")
+        entry = journal.add(
+            Run(
+                id=run_id,
+                at=at,
+                trigger=table.trigger,
+                outcome=stop.outcome,
+                why=stop.why,
+                champion=story.champion,
+                challenger=story.challenger,
+                labels=len(story.labels.rows) if story.labels else 0,
+                back_test=story.back_test,
+                event=story.asked.event if story.asked else "",
+                attempt=story.attempt,
+            )
+        )
+        report = write(entry, story, journal, live=target.live())
+    sys.stdout.write(record.line(entry.record()).decode())
+    print(f"{entry.outcome}: {entry.why}\nlook at   {report}", file=sys.stderr)
+    return STATUS.get(entry.outcome, 1)
+
+
+def attempt(work: Work) -> Stop:
+    """Go the whole way; gives how it ended."""
+    table, story, journal = work.table, work.story, work.journal
+    deployments, runs = journal.deployments(), journal.runs()
+    story.champion, story.back_test = work.target.live(), limits.back_tests(runs)
+    if not story.champion:
+        return Stop("failed", "no model is live; put the first one live with `python -m training.loop deploy VERSION`")
+    if taken_back := review(work, deployments):
+        return taken_back
+    asked = trigger.asked(table.trigger, _verdicts(work), table.by or table.trigger)
+    if isinstance(asked, Stop):
+        return asked
+    story.asked = asked
+    story.attempt = limits.attempt(runs, deployments, story.at, table.budget_days)
+    if story.attempt > table.attempts:
+        return Stop(
+            "blocked", f"{table.attempts} challengers have failed in a row: a person should look why, and `reset`"
+        )
+    for why in (
+        limits.breaker(deployments),
+        limits.cooldown(deployments, story.at, table.cooldown_hours),
+        limits.budget(deployments, story.at, table.budget, table.budget_days),
+    ):
+        if why:
+            return Stop("blocked", why)
+    return (
+        collect(work, asked)
+        or train(work)
+        or judge(work)
+        or put_live(work, f"{asked.why}; shown better on {story.held_out.span if story.held_out else ''}")
+    )
+
+
+def review(work: Work, deployments: Sequence[Deployment]) -> Stop | None:
+    """Hold the model deployed last against the one before, on the labels since; take it back where it is shown worse."""
+    last = deployments[-1] if deployments else None
+    if not last or last.action != "deploy" or not last.previous:
+        return None
+    if not last.run or work.story.at > last.at + timedelta(days=work.table.review_days):
+        return None
+    path = work.story.folder / "review.csv"
+    collected = work.step("review-labels", *_collect(work, path, last.at, 40), "--least-each=5", expected=(0, 1))
+    if collected.status:
+        return None
+    compared = work.step(
+        "review",
+        "training.compare",
+        "--json",
+        *_models(work, last.previous, last.version),
+        str(labels),
+        expected=(0, 1, 2, 3),
+    )
+    if compared.status == 2:  # too few days yet
+        return None
+    work.story.review = msgspec.json.decode(compared.lines[-1])
+    if compared.status != WORSE:
+        return None
+    why = f"labels since {last.at:%Y-%m-%d %H:%M} show {last.version} worse than {last.previous}"
+    undo(work.target, work.journal, Path(work.table.models), by="loop", why=why, run=work.story.id, at=work.story.at)
+    return Stop("undone", f"{why}: {last.previous} is live again")
+
+
+def collect(work: Work, asked: Asked) -> Stop | None:
+    """Collect labels, and part them in time: the earlier ones to learn from, the later ones to judge by."""
+    table, story = work.table, work.story
+    earliest = story.at - timedelta(days=table.recent_days)
+    since = max(asked.since, earliest) if asked.since else earliest
+    path = story.folder / "labels.csv"
+    done = work.step("collect", *_collect(work, path, since, table.least), expected=(0, 1))
+    if done.status == 0:
+        story.labels = labels.read(path)
+        learn, story.held_out = labels.part(story.labels, table.held_out_share, table.held_out_days)
+        lacks = labels.lacks(learn, "learn from", table.least_each) or labels.lacks(
+            story.held_out, "judge by", table.least_each
+        )
+        if not lacks:
+            labels.write(story.folder / "recent.csv", learn)
+            labels.write(story.folder / "held-out.csv", story.held_out)
+            return None
+        why = f"of {len(story.labels.rows)} labels since {since:%Y-%m-%d %H:%M}, {lacks}"
+    else:
+        why = done.said
+    proposed = work.step(
+        "propose", "monitoring", "propose", *table.file, *_room(table), *_between(since, story.at), expected=(0, 1)
+    )
+    story.propose = proposed.lines
+    return Stop("waiting", why)
+
+
+def train(work: Work) -> Stop | None:
+    """Train the challenger, beside what is live."""
+    story = work.story
+    saved = story.folder / "training"
+    story.back_test += 1
+    done = work.step(
+        "training", "training",
+        RECENT_DATA=str(story.folder / "recent.csv"), RECENT_SHARE=f"{work.table.recent_share:g}", SAVE_PATH=str(saved),
+        expected=(0, REFUSED),
+    )  # fmt: skip
+    if done.status == REFUSED:
+        return Stop("refused", done.said)
+    story.challenger = (saved / "current").readlink().name
+    story.training = msgspec.json.decode((saved / "report.json").read_bytes())
+    return Stop("refused", "training gave the model that is live") if story.challenger == story.champion else None
+
+
+def judge(work: Work) -> Stop | None:
+    """Let the gate judge, on the labels held out and on the old days."""
+    story, challenger = work.story, work.story.folder / "training" / model.FILE
+    paths = (
+        str(Path(work.table.models) / story.champion / model.FILE),
+        str(challenger),
+        str(story.folder / "held-out.csv"),
+    )
+    done = work.step("compare", "training.compare", "--json", "--old", *paths, expected=(0, 1, 3))
+    story.comparison = msgspec.json.decode(done.lines[-1])
+    if done.status == BETTER:
+        return None
+    first, *others = story.comparison["against"]
+    return Stop("refused", f"{first}{f' (and {len(others)} more)' if others else ''}")
+
+
+def put_live(work: Work, why: str) -> Stop:
+    """Put the challenger's set beside the others, whole or not at all, and deploy it."""
+    story, models = work.story, Path(work.table.models)
+    new = models / f".new-{story.id}"
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(story.folder / "training" / story.challenger, new)
+    if not (models / story.challenger).exists():
+        new.replace(models / story.challenger)
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        by = work.table.by or "loop"
+        deploy(work.target, work.journal, models, story.challenger, by=by, why=why, run=story.id, at=story.at)
+    except NotDeployed as error:
+        return Stop("failed", str(error))
+    return Stop("deployed", why)
+
+
+def _verdicts(work: Work) -> list[str]:
+    if work.table.trigger != "verdict":
+        return []
+    return work.step("verdicts", "monitoring", "verdicts", *work.table.file, *_room(work.table), expected=(0, 1)).lines
+
+
+def _collect(work: Work, path: Path, since: datetime, least: int) -> tuple[str, ...]:
+    table = work.table
+    return (
+        "monitoring", "collect", *table.file, *_room(table), *_between(since, work.story.at), f"--save-path={path}", f"--least={least}",
+    )  # fmt: skip
+
+
+def _models(work: Work, *versions: str) -> list[str]:
+    return [str(Path(work.table.models) / version / model.FILE) for version in versions]
+
+
+def _room(table: Loop) -> list[str]:
+    return [f"--room={table.room}"] if table.room else []
+
+
+def _between(since: datetime, until: datetime) -> list[str]:
+    return [f"--since={since.isoformat()}", f"--until={until.isoformat()}"]

@@ -1,0 +1,65 @@
+"""A model's recipe tried again: what it would have said of each day, had it not learnt from that day."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from occupancy import dataset
+from occupancy.dataset import Dataset
+from occupancy.errors import InputError
+from occupancy.mapping import ColumnMapping
+from occupancy.model import Model
+from occupancy.preprocess import STEPS
+from training import search
+
+RECENT = "recent.csv"
+Array = np.ndarray[Any, Any]
+
+
+class OtherData(InputError):
+    """A model learnt from other data than what it is to be tried on again."""
+
+
+def collected(path: str | Path, timezone: str) -> Dataset:
+    """Read readings with their truth as `monitoring collect` writes them: our own names and units, whatever a mapping says."""
+    return dataset.read(path, ColumnMapping(timezone=timezone))
+
+
+def out_of_fold(model: Model, path: str, old: Dataset) -> Array:
+    """Predict each old day by the model's own recipe without that day; shape (rows of `old`,).
+
+    Recent readings that it learnt from besides lie beside its file, in recent.csv. Raises OtherData.
+    """
+    learned, weight = [old], [np.ones(len(old.frame))]
+    if "recent" in model.card.data:
+        recent = collected(Path(path).parent / RECENT, old.timezone)
+        _check(model, "recent", recent)
+        learned.append(recent)
+        weight.append(np.full(len(recent.frame), model.card.search["recent_weight"]))
+    _check(model, "training", old)
+    values = STEPS[model.card.preprocessing](np.concatenate([data.values for data in learned]))
+    label, day = (np.concatenate(parts) for parts in zip(*((d.label, d.day.to_numpy()) for d in learned), strict=True))
+    folds = search.fold_by_day(values, label, day, np.concatenate(weight) if len(learned) > 1 else None)
+    own = old.day.to_numpy()
+    given = np.empty(len(own))
+
+    def predict(date: str) -> None:
+        fold = folds.days.index(date)
+        booster = search.fit(model.card.hyperparameters, folds.train[fold], model.card.seed)
+        held_out = STEPS[model.card.preprocessing](old.values[own == date])
+        given[own == date] = booster.inplace_predict(held_out, validate_features=False)
+
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        list(pool.map(predict, sorted(set(own))))
+    return given
+
+
+def _check(model: Model, role: str, data: Dataset) -> None:
+    if model.card.data.get(role) != data.sha256:
+        raise OtherData(
+            f"{data.path} is not the {role} data of model {model.version} (sha256 {model.card.data.get(role, 'none')[:12]}..., "
+            f"found {data.sha256[:12]}...); name the file that it learnt from"
+        )
