@@ -49,7 +49,7 @@ def standard_error(sums: Array, rows: Array) -> float:
 class Folds:
     """The training data with each day left out once; the quantised matrices are made once and shared by all fits.
 
-    `rows` counts each day's rows, or adds up their weights.
+    `rows` adds up the weights of each day's rows.
     """
 
     days: list[str]
@@ -57,19 +57,20 @@ class Folds:
     train: list[xgboost.QuantileDMatrix]
     held_out: list[Array]
     held_out_label: list[Array]
-    held_out_weight: list[Array | float]
+    held_out_weight: list[Array]
     whole: xgboost.QuantileDMatrix
 
 
 def fold_by_day(values: Array, label: Array, day: Array, weight: Array | None = None) -> Folds:
     """Split by date: values (rows, features) float32, label (rows,), day (rows,) texts, weight (rows,) or None: all 1."""
+    weight = np.ones(len(day)) if weight is None else weight
     days = sorted(set(day))
 
     def matrix(kept: Array) -> xgboost.QuantileDMatrix:
         return xgboost.QuantileDMatrix(
             values[kept],
             label=label[kept],
-            weight=None if weight is None else weight[kept],
+            weight=weight[kept],
             feature_names=list(NAMES),
             max_bin=FIXED["max_bin"],
             nthread=1,
@@ -77,11 +78,11 @@ def fold_by_day(values: Array, label: Array, day: Array, weight: Array | None = 
 
     return Folds(
         days=days,
-        rows=np.array([np.sum(day == d) if weight is None else weight[day == d].sum() for d in days]),
+        rows=np.array([weight[day == d].sum() for d in days]),
         train=[matrix(day != d) for d in days],
         held_out=[values[day == d] for d in days],
         held_out_label=[label[day == d] for d in days],
-        held_out_weight=[1.0 if weight is None else weight[day == d] for d in days],
+        held_out_weight=[weight[day == d] for d in days],
         whole=matrix(np.ones(len(day), bool)),
     )
 
