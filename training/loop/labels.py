@@ -43,7 +43,7 @@ def write(path: Path, labels: Labels) -> None:
     """Write labels in the form that they were read in."""
     with path.open("w", newline="", encoding="utf-8") as file:
         file.write(labels.notice)
-        writer = csv.DictWriter(file, labels.columns)
+        writer = csv.DictWriter(file, labels.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(labels.rows)
 
