@@ -27,7 +27,10 @@ def describe(result: report.Result, reference_json: bytes) -> model.Card:
         simulated=inputs.simulated,
         seed=settings.seed,
         hyperparameters=result.found.winner.candidate,
-        search={"candidates": len(result.found.scored)},
+        search={
+            "candidates": len(result.found.scored),
+            **({"recent_weight": settings.recent_weight} if inputs.recent else {}),
+        },
         data={role: each.sha256 for role, each in inputs.sets.items()},
         reference=hashlib.sha256(reference_json).hexdigest(),
         training_range={n: (float(inputs.frame[n].min()), float(inputs.frame[n].max())) for n in NAMES},

@@ -1,5 +1,6 @@
 """What training works on: the data files read, checked as a whole, and preprocessed."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from training.settings import Settings
 
 Array = np.ndarray[Any, Any]
 MIN_DAYS = 3
+RECENT = "recent.csv"  # in a model's set: the recent readings that it learned from
 
 
 class TooFewDays(InputError):
@@ -25,6 +27,14 @@ class TooFewDays(InputError):
 
 class UnknownStep(InputError):
     """PREPROCESSING names a step that does not exist."""
+
+
+class ChangedData(InputError):
+    """A file is not what it was when it was read."""
+
+
+class SeveralRooms(InputError):
+    """The training data is of several rooms: the reference that monitoring compares with is of one."""
 
 
 class WrongShape(InputError):
@@ -88,6 +98,16 @@ def read(settings: Settings) -> tuple[Dataset, Dataset, Dataset | None]:
     return training, test, recent
 
 
+def recent_file(recent: Dataset | None) -> dict[str, bytes]:
+    """Give the recent data's file as a model's set keeps it, by its name there; raises ChangedData."""
+    if recent is None:
+        return {}
+    raw = Path(recent.path).read_bytes() if Path(recent.path).is_file() else b""
+    if hashlib.sha256(raw).hexdigest() != recent.sha256:
+        raise ChangedData(f"{recent.path} was changed while it was learned from; train again")
+    return {RECENT: raw}
+
+
 def default_file(home: Path, name: str) -> Path:
     """Name the real file in `home`, or the simulated one where there is no real one."""
     simulated = home / f"{dataset.SIMULATED_PREFIX}{name}"
@@ -100,6 +120,11 @@ def prepare(
     """Validate what only the whole shows, and apply the preprocessing step."""
     if preprocessing not in STEPS:
         raise UnknownStep(f"PREPROCESSING={preprocessing}: expected one of {', '.join(STEPS)}")
+    if len(rooms := sorted(set(training.room))) > 1:
+        raise SeveralRooms(
+            f"{training.path} is of {len(rooms)} rooms ({', '.join(map(repr, rooms[:3]))}...): monitoring's reference is of one; "
+            "train on one room's file, and give the readings of others as RECENT_DATA"
+        )
     learned = [training, recent] if recent else [training]
     simulated = dataset.refuse_mixture([*learned, test])
     label, day, given = (

@@ -10,7 +10,7 @@ from occupancy.progress import Progress
 from training import evaluate, gate, report, save, search, space
 from training.baselines import BASELINES
 from training.card import describe
-from training.inputs import prepare, read
+from training.inputs import prepare, read, recent_file
 from training.settings import Settings, band, check_created
 from training.trackers import Trackers
 
@@ -50,8 +50,9 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
         raise gate.GateRefused(decision, f"{kept}/report.html")
     binary = model.dump(booster, describe(result, files[reference.FILE]))
     version = model.parse(binary, "the new model").version
-    saved = save.save(folder, version, {model.FILE: binary, **files})
-    for name in SET:
+    learned = recent_file(recent)
+    saved = save.save(folder, version, {model.FILE: binary, **files, **learned}, inside=learned)
+    for name in [*SET, *learned]:
         trackers.artifact(saved / name)
     return saved, inputs.simulated
 

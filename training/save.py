@@ -9,7 +9,7 @@ Each set lives in a folder named by the model's version and never changes. `curr
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,9 +38,10 @@ def check(folder: Path, names: Iterable[str]) -> None:
             )
 
 
-def save(folder: Path, version: str, files: Mapping[str, bytes]) -> Path:
+def save(folder: Path, version: str, files: Mapping[str, bytes], inside: Collection[str] = ()) -> Path:
     """Write a set of files (name: content) under its version and make it current; gives the set's folder.
 
+    The files named by `inside` are in the set alone: nothing in SAVE_PATH links to them.
     A crash at any moment leaves the earlier set whole and current.
     """
     target = folder / version
@@ -55,7 +56,8 @@ def save(folder: Path, version: str, files: Mapping[str, bytes]) -> Path:
             if target.exists():  # damaged, so there is nothing to keep whole
                 target.replace(scratch / "damaged")
             new.replace(target)
-        for name, link in {CURRENT: version, **{name: f"{CURRENT}/{name}" for name in files}}.items():
+        linked = {name: f"{CURRENT}/{name}" for name in files if name not in inside}
+        for name, link in {CURRENT: version, **linked}.items():
             (scratch / name).symlink_to(link)
             (scratch / name).replace(folder / name)
         _sync(folder)

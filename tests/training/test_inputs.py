@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -7,7 +8,16 @@ import pytest
 from occupancy import dataset, simulate
 from occupancy.preprocess import STEPS, Values
 from occupancy.reading import NAMES
-from training.inputs import TooFewDays, WrongShape, default_file, prepare, read
+from training.inputs import (
+    ChangedData,
+    SeveralRooms,
+    TooFewDays,
+    WrongShape,
+    default_file,
+    prepare,
+    read,
+    recent_file,
+)
 from training.settings import Settings
 
 IDENTITY = "identity"
@@ -106,3 +116,28 @@ def test_recent_rows_come_after_the_others_and_weigh_more(room: tuple[Path, Path
     assert (inputs.weight == np.where(np.arange(len(inputs.label)) < old, 1, 4)).all()
     assert list(inputs.sets) == ["training", "recent", "test"]
     assert prepare(training, test, IDENTITY).weight is None
+
+
+def test_training_data_is_of_one_room_and_recent_data_of_any(room: tuple[Path, Path], tmp_path: Path) -> None:
+    lines = [line for line in room[0].read_text().splitlines() if not line.startswith("#")]
+    path = tmp_path / "rooms.csv"
+    path.write_text("\n".join([f"{lines[0]},room", *(f"{line},{i % 2}" for i, line in enumerate(lines[1:]))]))
+    training, test, rooms = dataset.read(room[0]), dataset.read(room[1]), dataset.read(path)
+    training, test = (replace(data, simulated=False) for data in (training, test))
+    with pytest.raises(
+        SeveralRooms, match=r"rooms.csv is of 2 rooms \('0', '1'...\): monitoring's reference is of one"
+    ):
+        prepare(rooms, test, IDENTITY)
+    assert len(prepare(training, test, IDENTITY, rooms, 2.0).label) == 2 * len(training.frame)
+
+
+def test_a_file_that_changed_meanwhile_is_not_kept_as_what_was_learned_from(tmp_path: Path) -> None:
+    path = tmp_path / "recent.csv"
+    simulate.write(path, simulate.simulate(days=1, seed=9, start=date(2015, 3, 2)), seed=9)
+    recent = dataset.read(path)
+    assert recent_file(recent) == {"recent.csv": path.read_bytes()}
+    for change in (lambda: path.write_text("another"), path.unlink):
+        change()
+        with pytest.raises(ChangedData, match=r"recent.csv was changed while"):
+            recent_file(recent)
+    assert recent_file(None) == {}

@@ -109,6 +109,9 @@ def test_what_is_recent_is_learned_from_and_its_weight_is_heard(room: tuple[Path
         saved = model.load(folder / "model.ubj")
         losses.append(search.log_loss(unseen.label, saved.probability(unseen.values)).mean())
     assert losses[0] > 1.5 * max(losses[1:])
+    assert (folder / "recent.csv").read_bytes() == path.read_bytes()  # a set says whole what it came from
+    assert not (folder.parent / "recent.csv").exists()
+    assert saved.card.search["recent_weight"] == 3.0
     assert losses[1] != losses[2]
     assert saved.card.data.keys() == {"training", "recent", "test"}
     assert saved.card.data["recent"] == dataset.read(path).sha256

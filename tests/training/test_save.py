@@ -29,6 +29,15 @@ def test_a_set_is_reached_by_its_version_and_as_the_newest(tmp_path: Path) -> No
     assert not Path((tmp_path / "model.ubj").readlink()).is_absolute()  # so that a mounted folder can be moved
 
 
+def test_what_stays_inside_a_set_has_no_link(tmp_path: Path) -> None:
+    saved = save.save(tmp_path, "aaa", {**files("1"), "recent.csv": b"1"}, inside=["recent.csv"])
+    assert (saved / "recent.csv").read_bytes() == b"1"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["aaa", "current", "model.ubj", "report.json"]
+    (saved / "recent.csv").unlink()  # damaged: mended by saving it again
+    save.save(tmp_path, "aaa", {**files("1"), "recent.csv": b"1"}, inside=["recent.csv"])
+    assert (saved / "recent.csv").read_bytes() == b"1"
+
+
 def test_going_back_to_an_earlier_model_makes_it_the_newest_again(tmp_path: Path) -> None:
     save.save(tmp_path, "aaa", files("1"))
     save.save(tmp_path, "bbb", files("2"))
