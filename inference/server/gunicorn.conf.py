@@ -15,6 +15,7 @@ STALLED_SECONDS = 5
 _settings = from_environment(os.environ)
 
 bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
+pidfile = _settings.pid_file or None
 wsgi_app = "inference.server.wsgi:create()"
 workers = 1
 worker_class = "inference.server.worker.Worker" if hasattr(select, "epoll") else "gthread"  # macOS, to develop on

@@ -18,7 +18,7 @@ import xgboost
 from inference.settings import PREFIX, SHIPPED_MODEL, Settings
 from occupancy import __version__, settings
 from occupancy.model import Golden, Model, dump
-from tests.inference.conftest import GOOD, environment, run, running
+from tests.inference.conftest import GOOD, environment, run, running, until
 
 
 def test_it_answers_and_leaves_nothing_but_records_on_stdout(tmp_path: Path, model: Model) -> None:
@@ -99,6 +99,22 @@ def test_twenty_at_once_through_a_serial_replica_are_all_answered(tmp_path: Path
         answers = list(pool.map(call, range(20)))
     assert [(status, answer["reading_id"]) for status, _, answer in answers] == [(200, str(n)) for n in range(20)]
     assert [record["occupancy.sequence"] for record in service.records] == list(range(1, 21))
+
+
+def test_a_signal_to_the_process_named_in_the_file_loads_the_model_anew(
+    tmp_path: Path, model: Model, simulated_path: Path, simulated_model: Model
+) -> None:
+    path, pid_file = tmp_path / "model.ubj", tmp_path / "pid"
+    path.symlink_to(SHIPPED_MODEL)
+    with running(tmp_path, OCCUPANCY_MODEL=str(path), OCCUPANCY_PID_FILE=str(pid_file)) as service:
+        assert service.get("/readyz")[2]["model_version"] == model.version
+        path.unlink()
+        path.symlink_to(simulated_path)
+        os.kill(int(pid_file.read_text()), signal.SIGHUP)
+        until(lambda: service.get("/readyz")[2]["model_version"] == simulated_model.version)
+        assert service.stop() == 0
+    assert not pid_file.exists()
+    assert "Traceback" not in service.log
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def changed(told: list[tuple[str, str]]) -> dict[str, str]:
 def test_it_installs_all_and_again_changes_nothing(elasticsearch: Store, capsys: pytest.CaptureFixture[str]) -> None:
     first = run(elasticsearch, capsys)
     assert {done for done, _ in first} == {"created"}
-    assert len(first) == 8
+    assert len(first) == 9
     assert run(elasticsearch, capsys) == [("unchanged", name) for _, name in first]
 
 
@@ -126,5 +126,5 @@ def test_a_kibana_that_is_not_there_is_told_after_the_rest_is_done(
 ) -> None:
     assert main(["setup", "--kibana-url", "http://127.0.0.1:1"], elasticsearch.environ) == 2
     told = capsys.readouterr()
-    assert len(told.out.splitlines()) == 8
+    assert len(told.out.splitlines()) == 9
     assert "no Kibana answers at http://127.0.0.1:1" in told.err

@@ -19,11 +19,6 @@ DEPLOYMENT = Deployment(
 )
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "loop")
-
-
 def numbers(journal: Journal) -> list[str]:
     return [json.loads(line)["event.id"].partition("-")[2] for line in journal.path.read_bytes().splitlines()]
 
