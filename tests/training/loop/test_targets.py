@@ -1,8 +1,12 @@
 import json
+import os
+import shlex
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -12,13 +16,18 @@ import pytest
 import xgboost
 from kubernetes.config import kube_config
 
+from inference.settings import SHIPPED_MODEL
 from occupancy.model import FILE, Golden, dump, load, parse
 from tests.inference.conftest import GOOD, Process, running, until
+from tests.integration.cluster import CLAIM, ROOT, absent, kubectl, once, run
 from tests.training.loop.conftest import Put
+from training.loop.deploy import reconcile
+from training.loop.journal import Journal
 from training.loop.settings import Common
 from training.loop.targets import Cluster, NotDeployed, Pointer, Unreachable, target
 
 SECONDS = 60.0
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @contextmanager
@@ -148,3 +157,113 @@ def test_a_cluster_that_nobody_named_is_asked_for(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(Unreachable, match="set KUBECONFIG"):
         Cluster("occupancy", "inference", SECONDS)
+
+
+# --- a cluster
+
+NAMESPACE = "occupancy-deploying"
+ANOTHER = """
+import msgspec
+from pathlib import Path
+from occupancy import model
+shipped = model.load("inference/model/model.ubj")
+raw = model.dump(shipped.booster, msgspec.structs.replace(shipped.card, seed=7))
+folder = Path("/models", model.parse(raw, "it").version)
+folder.mkdir()
+(folder / "model.ubj").write_bytes(raw)
+print(folder.name)
+"""
+
+
+def ours(*args: str) -> str:
+    return kubectl("--namespace", NAMESPACE, *args)
+
+
+def served() -> str:
+    """Ask the service, by way of the API server, which model it serves."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/inference:http/proxy/readyz"
+    return str(json.loads(kubectl("get", "--raw", path))["model_version"])
+
+
+@pytest.fixture(scope="module")
+def overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The service with a volume of models, in a namespace of its own, rolled out with the shipped model."""
+    if why := absent():
+        pytest.skip(why)
+    if not (bring := os.environ.get("IMAGE_LOAD")):
+        pytest.skip("IMAGE_LOAD, the command that brings an image into the cluster, is not set: `minikube image load`")
+    tag = f"deploying-{os.getpid()}"
+    run("make", "-C", ROOT, "images", "IMAGES=inference", f"IMAGE_TAG={tag}")
+    run(*shlex.split(bring), f"occupancy_inference:{tag}")
+    copy = tmp_path_factory.mktemp("manifests") / "kubernetes"
+    shutil.copytree(ROOT / "kubernetes", copy)
+    folder = copy / "overlays" / "deploying"
+    folder.mkdir()
+    shutil.copy(copy / "storage" / "models.yaml", folder)
+    shutil.copy(copy / "overlays" / "minikube" / "inference" / "model.yaml", folder)
+    (folder / "kustomization.yaml").write_text(
+        f"namespace: {NAMESPACE}\n"
+        "resources: [../../base/inference, models.yaml, model.yaml]\n"
+        "components: [../../components/model-claim]\n"
+        f"images: [{{name: occupancy_inference, newTag: {tag}}}]\n"
+    )
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    kubectl("create", "namespace", NAMESPACE)
+    try:
+        kubectl("apply", "-k", folder)
+        ours("rollout", "status", "--timeout=300s", "deployment/inference")
+        yield folder
+    finally:
+        kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        run("docker", "image", "rm", "--force", f"occupancy_inference:{tag}", check=False)
+
+
+@pytest.mark.kubernetes
+def test_in_a_cluster_a_model_is_put_live_and_what_lacks_is_taken_back(overlay: Path, journal: Journal) -> None:
+    cluster = Cluster(NAMESPACE, "inference", 240.0)
+    shipped = load(SHIPPED_MODEL).version
+    assert cluster.live() == served() == shipped
+    image = ours("get", "deployment/inference", "--output=jsonpath={.spec.template.spec.containers[0].image}")
+    another = once("another", image, f"python - <<'E'{ANOTHER}E", namespace=NAMESPACE, spec=CLAIM).strip()
+
+    cluster.deploy(another, "better on 240 labels")
+    assert cluster.live() == served() == another
+    pods = json.loads(ours("get", "pods", "--selector=app.kubernetes.io/name=inference", "--output=json"))["items"]
+    assert {p["metadata"]["labels"]["occupancy/model"] for p in pods if "deletionTimestamp" not in p["metadata"]} == {
+        another
+    }
+    assert "better on 240 labels" in ours("rollout", "history", "deployment/inference")
+    differs = run("kubectl", "diff", "-k", overlay, check=False)  # what the overlay's one line would take back
+    assert f"-          value: {another}" in differs.stdout
+    assert f"+          value: {shipped}" in differs.stdout
+    assert reconcile(cluster, journal, NOON)
+
+    missing = Cluster(NAMESPACE, "inference", 10.0)
+    with pytest.raises(NotDeployed, match=f"0{{12}} was not put live, {another} is: after 10 s 1 of its pods"):
+        missing.deploy("0" * 12, "there is no such model")
+    assert cluster.live() == served() == another
+    assert reconcile(cluster, journal, NOON) is None
+
+    ours("rollout", "undo", "deployment/inference", "--to-revision=1")
+    ours("rollout", "status", "--timeout=300s", "deployment/inference")
+    found = reconcile(cluster, journal, NOON)
+    assert found
+    assert (found.action, found.version, found.previous) == ("found", shipped, another)
+    assert served() == shipped
+
+
+@pytest.mark.kubernetes
+def test_in_a_cluster_what_is_not_there_or_is_of_another_kind_is_named(overlay: Path) -> None:
+    with pytest.raises(Unreachable, match="occupancy-deploying/other can't be read: Not Found"):
+        Cluster(NAMESPACE, "other", 1.0).live()
+    command = ["--", "sleep", "1d"]
+    image = ours("get", "deployment/inference", "--output=jsonpath={.spec.template.spec.containers[0].image}")
+    ours("create", "deployment", "inference-of-an-image", f"--image={image}", "--replicas=0", *command)
+    with pytest.raises(Unreachable, match="has no container named inference"):
+        Cluster(NAMESPACE, "inference-of-an-image", 1.0).live()
+    ours(
+        "patch", "deployment", "inference-of-an-image", "--type=json",
+        "--patch", '[{"op": "replace", "path": "/spec/template/spec/containers/0/name", "value": "inference"}]',
+    )  # fmt: skip
+    with pytest.raises(NotDeployed, match="take their model from an image"):
+        Cluster(NAMESPACE, "inference-of-an-image", 1.0).deploy("0" * 12, "better")
