@@ -2,9 +2,10 @@
 
 Taken are labels that came with the service's token, the latest of several; left out is what a room's sensors said while one
 of them was unwell. The file is of the UCI data set's columns, in UTC, and names room and prediction of each row; `asked`
-is 1 where the service had drawn the prediction to be labelled: labels that people volunteer are a biased sample.
+is 1 where the service had drawn the prediction to be labelled: labels that people volunteer are a biased sample. It holds
+several rooms where the labels are of several; --room chooses one.
 
-Exit status: 0 the file is written; 1 there is too little, or too little of one kind, and no file; 2 a setting or a file is wrong.
+Exit status: 0 the file is written; 1 there is too little, or it is one-sided, and no file; 2 a setting or a file is wrong.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +23,10 @@ from monitoring.drift.verdict import HEALTH, Verdict
 from monitoring.records import ID, Records
 from monitoring.saving import save
 from monitoring.settings import Source
-from occupancy.errors import InputError
-from occupancy.mapping import COLUMNS, DATE, LABEL
+from occupancy.mapping import COLUMNS, DATE, LABEL, ROOM
 from occupancy.reading import NAMES
 
-ROOMS = 5
-KEPT = [*COLUMNS, "room", "prediction", "asked"]
+KEPT = [*COLUMNS, ROOM, "prediction", "asked"]
 
 
 class Collect(Source, frozen=True, kw_only=True):
@@ -36,27 +35,24 @@ class Collect(Source, frozen=True, kw_only=True):
     save_path: Annotated[str, Meta(min_length=1, description="the CSV file to write")] = "out/recent.csv"
     least: Annotated[int, Meta(ge=1, description="labels that are needed")] = 200
     least_each: Annotated[int, Meta(ge=0, description="labels that are needed of occupied, and of empty")] = 20
-
-
-class SeveralRooms(InputError):
-    """The labels are of more than one room: a training file is of one."""
+    least_hours: Annotated[
+        float, Meta(ge=0, description="hours that are needed between a room's first label and its last")
+    ] = 24.0
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Collect, and say in a line or two what came of it; gives the exit status."""
     table = settings.read(Collect, "collect", argv, environ, __doc__)
     rows, left_out = collected(recorded(table, "collect"), chosen(table))
-    if len(rooms := rows["room"].unique()) > 1:
-        named = ", ".join(map(str, rooms[:ROOMS])) + f" and {len(rooms) - ROOMS} more" * (len(rooms) > ROOMS)
-        raise SeveralRooms(f"there are labels of the rooms {named}; choose one with --room")
     without = "".join(f"; {count} left out {why}" for why, count in left_out.items() if count)
-    if lacks := missing(rows, table.least, table.least_each):
-        print(f"collect: {len(rows)} labels can be used, too few: {lacks}{without}")
+    if lacks := missing(rows, table):
+        print(f"collect: {len(rows)} labels can be used, and it takes {lacks}{without}")
         return 1
     save(table.save_path, rows.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ").encode())
     span = f"{rows[DATE].iloc[0]:%Y-%m-%d %H:%M} to {rows[DATE].iloc[-1]:%Y-%m-%d %H:%M} UTC"
+    of = f" of {rooms} rooms" if (rooms := rows[ROOM].nunique()) > 1 else ""
     print(
-        f"{table.save_path}: {len(rows)} readings with their truth, {span}, {rows[LABEL].mean():.1%} occupied, "
+        f"{table.save_path}: {len(rows)} readings{of} with their truth, {span}, {rows[LABEL].mean():.1%} occupied, "
         f"{int(rows['asked'].sum())} of them asked for{without}"
     )
     return 0
@@ -73,18 +69,21 @@ def collected(found: Records, by: Judge) -> tuple[pd.DataFrame, dict[str, int]]:
             DATE: told["time"].dt.floor("s"),
             **{name: said[f"occupancy.reading.{name}"] for name in NAMES},
             LABEL: told["truth"].astype(np.int64),
-            "room": told["room"],
+            ROOM: told["room"],
             "prediction": told["prediction"],
             "asked": (said["occupancy.label_wanted"].to_numpy() == np.True_).astype(np.int64),
         }
     )
+    kept = rows[trusted & ~sick].sort_values([DATE, ROOM], kind="stable")
+    again = kept.duplicated([DATE, ROOM])  # training takes one reading of a room at a time
     left_out = {
         "without the token": int((~trusted).sum()),
         "while a sensor of their room was unwell": int((trusted & sick).sum()),
+        "of a second of their room that has one already": int(again.sum()),
         "of predictions that are not among these records": found.feedback["occupancy.feedback.prediction"].nunique()
         - len(told),
     }
-    return rows[trusted & ~sick].sort_values([DATE, "room"], kind="stable").reset_index(drop=True)[KEPT], left_out
+    return kept[~again].reset_index(drop=True)[KEPT], left_out
 
 
 def unwell(time: pd.Series, room: pd.Series, verdicts: Sequence[Verdict]) -> np.ndarray:
@@ -99,12 +98,14 @@ def unwell(time: pd.Series, room: pd.Series, verdicts: Sequence[Verdict]) -> np.
     return sick
 
 
-def missing(rows: pd.DataFrame, least: int, least_each: int) -> str:
+def missing(rows: pd.DataFrame, table: Collect) -> str:
     """Say how many labels more are needed, and of what; nothing where there are enough."""
-    occupied = int(rows[LABEL].sum())
+    occupied, date = int(rows[LABEL].sum()), rows.groupby(ROOM)[DATE]
+    hours = max(((date.max() - date.min()).dt.total_seconds() / 3600).tolist(), default=0.0)  # of one room
     wanted = {
-        "more": least - len(rows),
-        "more of an occupied room": least_each - occupied,
-        "more of an empty room": least_each - (len(rows) - occupied),
+        "more": table.least - len(rows),
+        "more of an occupied room": table.least_each - occupied,
+        "more of an empty room": table.least_each - (len(rows) - occupied),
+        "more hours between a room's first label and its last": table.least_hours - hours,
     }
-    return ", ".join(f"{count} {what}" for what, count in wanted.items() if count > 0)
+    return ", ".join(f"{count:,.1f}".removesuffix(".0") + f" {what}" for what, count in wanted.items() if count > 0)

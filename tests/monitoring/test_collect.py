@@ -28,16 +28,16 @@ def told(tmp_path: Path, season: Season) -> Any:
     boot = record.Boot("occupancy-inference", "0.1.0", "0123456789ab", simulated=False)
     request = record.Request("q", "", "", 0)
 
-    def collect(frame: pd.DataFrame, *argv: str, token: bool = True, rooms: int = 1) -> tuple[int, Path]:
+    def collect(frame: pd.DataFrame, *argv: str, token: bool = True, rooms: int = 1, each: int = 5) -> tuple[int, Path]:
         with (tmp_path / "records.jsonl").open("wb") as file:
             for n, (when, *values, label) in enumerate(frame[[DATE, *NAMES, LABEL]].itertuples(index=False)):
                 at = when.to_pydatetime().astimezone(UTC)
                 said = record.prediction(
-                    boot, request, room=ROOMS[n // 5 % rooms], reading_id=None, reading_time=at, values=tuple(values),
+                    boot, request, room=ROOMS[n // each % rooms], reading_id=None, reading_time=at, values=tuple(values),
                     probability=0.5, label=1, answer="uncertain", flags=[], label_wanted=n % 10 == 0,
                 )  # fmt: skip
                 file.write(record.line({**said, "@timestamp": at}))
-                if n % 5 == 0:
+                if n % each == 0:
                     truth = record.feedback(
                         boot, request, prediction=said["event.id"], occupied=bool(label), authenticated=token
                     )
@@ -79,7 +79,7 @@ def test_labels_without_the_token_are_none(told: Any, season: Season, capsys: An
     status, saved = told(season.week.head(1440), token=False)
     assert (status, saved.exists()) == (1, False)
     said = capsys.readouterr().out
-    assert "0 labels can be used, too few: 200 more, 20 more of an occupied room, 20 more of an empty room" in said
+    assert "0 labels can be used, and it takes 200 more, 20 more of an occupied room, 20 more of an empty room" in said
     assert "288 left out without the token" in said
 
 
@@ -87,7 +87,7 @@ def test_what_is_missing_is_said_of_each_kind(told: Any, season: Season, capsys:
     empty = season.week[season.week[LABEL] == 0].head(1440)
     status, saved = told(empty, "--least=100")
     assert (status, saved.exists()) == (1, False)
-    assert "too few: 20 more of an occupied room" in capsys.readouterr().out
+    assert "and it takes 20 more of an occupied room" in capsys.readouterr().out
 
 
 def test_a_file_that_can_not_be_written_is_told(told: Any, season: Season, tmp_path: Path, capsys: Any) -> None:
@@ -96,10 +96,37 @@ def test_a_file_that_can_not_be_written_is_told(told: Any, season: Season, tmp_p
     assert "can't be written: Is a directory; choose another with --save-path" in capsys.readouterr().err
 
 
-def test_a_training_file_is_of_one_room(told: Any, season: Season, capsys: Any) -> None:
+def test_a_file_holds_the_rooms_that_have_labels(told: Any, season: Season, capsys: Any) -> None:
     week = season.week.head(4 * 1440)
     status, saved = told(week, rooms=2)
-    assert (status, saved.exists()) == (2, False)
-    assert "there are labels of the rooms default, attic; choose one with --room" in capsys.readouterr().err
+    assert status == 0
+    assert "1152 readings of 2 rooms with their truth" in capsys.readouterr().out
+    found = dataset.read(saved)
+    assert found.quarantine == []
+    assert found.room.tolist() == [ROOMS[n % 2] for n in range(1152)]
     assert told(week, "--room=attic", rooms=2)[0] == 0
-    assert pd.read_csv(saved)["room"].unique().tolist() == ["attic"]
+    assert set(dataset.read(saved).room) == {"attic"}
+
+
+def test_rooms_at_the_same_minutes_are_read_whole(told: Any, season: Season, capsys: Any) -> None:
+    week = season.week.head(2 * 1440)
+    both = week.loc[week.index.repeat(2)].reset_index(drop=True)
+    status, saved = told(both, rooms=2, each=1)
+    assert status == 0
+    assert "5760 readings of 2 rooms" in capsys.readouterr().out
+    found = dataset.read(saved)
+    assert (len(found.frame), found.quarantine) == (5760, [])
+    status, saved = told(both, each=1)
+    assert "2880 left out of a second of their room that has one already" in capsys.readouterr().out
+    assert len(dataset.read(saved).frame) == 2880
+
+
+def test_labels_of_a_few_hours_are_one_sided(told: Any, season: Season, capsys: Any) -> None:
+    hours = season.week.iloc[6 * 60 : 20 * 60 + 1]  # of one day
+    few = ("--least=10", "--least-each=5")
+    assert told(hours, *few)[0] == 1
+    assert "and it takes 10 more hours between a room's first label and its last" in capsys.readouterr().out
+    almost = hours.iloc[:-1]
+    assert told(almost, *few, "--least-hours=13.9")[0] == 0
+    assert told(almost, *few, "--least-hours=13.9", rooms=2)[0] == 1  # neither room has them
+    assert "and it takes 0.1 more hours" in capsys.readouterr().out
