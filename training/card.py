@@ -29,7 +29,7 @@ def describe(result: report.Result, reference_json: bytes) -> model.Card:
         hyperparameters=result.found.winner.candidate,
         search={
             "candidates": len(result.found.scored),
-            **({"recent_weight": settings.recent_weight} if inputs.recent else {}),
+            **({} if inputs.weight is None else {"recent_weight": float(inputs.weight[-1])}),
         },
         data={role: each.sha256 for role, each in inputs.sets.items()},
         reference=hashlib.sha256(reference_json).hexdigest(),

@@ -27,7 +27,7 @@ from training import refit
 from training.blocks import blocks, paired_difference
 from training.evaluate import Difference
 from training.gate import errors
-from training.inputs import default_file
+from training.inputs import collected, default_file
 from training.search import log_loss
 
 BETTER, OPEN, BAD_INPUT, WORSE = 0, 1, 2, 3
@@ -166,7 +166,7 @@ def gate(paths: Sequence[str], table: Compare) -> Comparison:
     """Load both models, which checks contract and golden readings, and compare them; raises TooFewDays, OtherData, UnusableModel."""
     champion, challenger = (model.load(path) for path in paths[:2])
     mapping = load_mapping(table.data_mapping)
-    data = refit.collected(paths[2], mapping.timezone)
+    data = collected(paths[2], mapping.timezone)
     if (days := len(set(data.day))) < LEAST_DAYS:
         raise TooFewDays(f"{data.path} has {days} dates; a comparison needs at least {LEAST_DAYS}")
     new = _readings(data, *(np.asarray(each.probability(data.values)) for each in (champion, challenger)))

@@ -11,7 +11,7 @@ import pandas as pd
 from occupancy import dataset
 from occupancy.dataset import BadRow, Dataset
 from occupancy.errors import InputError
-from occupancy.mapping import load_mapping
+from occupancy.mapping import ColumnMapping, load_mapping
 from occupancy.preprocess import STEPS
 from training import save
 from training.settings import Settings
@@ -89,13 +89,18 @@ def read(settings: Settings) -> tuple[Dataset, Dataset, Dataset | None]:
 
     try:
         training, test = one(settings.training_data, dataset.TRAINING), one(settings.test_data, dataset.TEST)
-        recent = dataset.read(settings.recent_data, mapping) if settings.recent_data else None
+        recent = collected(settings.recent_data, mapping.timezone) if settings.recent_data else None
     except dataset.TooManyBadRows as error:
         kept = save.keep_refused(
             Path(settings.save_path), {"quarantine.csv": dataset.quarantine_csv(error.quarantine).encode()}
         )
         raise dataset.InvalidDataset(f"{error}; all of them: {kept}/quarantine.csv") from None
     return training, test, recent
+
+
+def collected(path: str | Path, timezone: str) -> Dataset:
+    """Read readings with their truth as `monitoring collect` writes them: our own names and units, whatever a mapping says."""
+    return dataset.read(path, ColumnMapping(timezone=timezone))
 
 
 def recent_file(recent: Dataset | None) -> dict[str, bytes]:
@@ -115,9 +120,9 @@ def default_file(home: Path, name: str) -> Path:
 
 
 def prepare(
-    training: Dataset, test: Dataset, preprocessing: str, recent: Dataset | None = None, recent_weight: float = 1.0
+    training: Dataset, test: Dataset, preprocessing: str, recent: Dataset | None = None, recent_share: float = 0.5
 ) -> Inputs:
-    """Validate what only the whole shows, and apply the preprocessing step."""
+    """Validate what only the whole shows, and apply the preprocessing step; `recent_share` of all weight is the recent data's."""
     if preprocessing not in STEPS:
         raise UnknownStep(f"PREPROCESSING={preprocessing}: expected one of {', '.join(STEPS)}")
     if len(rooms := sorted(set(training.room))) > 1:
@@ -130,7 +135,10 @@ def prepare(
     label, day, given = (
         np.concatenate(parts) for parts in zip(*((d.label, d.day.to_numpy(), d.values) for d in learned), strict=True)
     )
-    weight = np.repeat([1.0, recent_weight], [len(training.frame), len(recent.frame)]) if recent else None
+    weight = None
+    if recent:
+        rows, more = len(training.frame), len(recent.frame)
+        weight = np.repeat([1.0, recent_share / (1 - recent_share) * rows / more], [rows, more])
     days = sorted(set(day))
     if len(days) < MIN_DAYS:
         raise TooFewDays(

@@ -27,7 +27,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     trackers.start(msgspec.to_builtins(settings))
     candidates = space.draw(space.load(settings.search_space), settings.candidates, settings.seed)
     training, test, recent = read(settings)
-    inputs = prepare(training, test, settings.preprocessing, recent, settings.recent_weight)
+    inputs = prepare(training, test, settings.preprocessing, recent, settings.recent_share)
     folds = search.fold_by_day(inputs.values, inputs.label, inputs.day, inputs.weight)
 
     with Progress("search", int(EXPECTED_SHARE * len(candidates) * len(folds.days)), "fits") as progress:

@@ -7,25 +7,18 @@ from typing import Any
 import joblib
 import numpy as np
 
-from occupancy import dataset
 from occupancy.dataset import Dataset
 from occupancy.errors import InputError
-from occupancy.mapping import ColumnMapping
 from occupancy.model import Model
 from occupancy.preprocess import STEPS
 from training import search
+from training.inputs import RECENT, collected
 
-RECENT = "recent.csv"
 Array = np.ndarray[Any, Any]
 
 
 class OtherData(InputError):
     """A model learnt from other data than what it is to be tried on again."""
-
-
-def collected(path: str | Path, timezone: str) -> Dataset:
-    """Read readings with their truth as `monitoring collect` writes them: our own names and units, whatever a mapping says."""
-    return dataset.read(path, ColumnMapping(timezone=timezone))
 
 
 def out_of_fold(model: Model, path: str, old: Dataset) -> Array:

@@ -114,9 +114,9 @@ def as_html(result: Result) -> str:
         **(
             {
                 "recent data": f"{recent.path}, {len(recent.frame):,} rows, {len(set(recent.day))} dates, each row weighs "
-                f"{result.settings.recent_weight:g}"
+                f"{result.inputs.weight[-1]:.3g}"
             }
-            if recent
+            if recent and result.inputs.weight is not None
             else {}
         ),
         "back-test data": f"{test.path}, {len(test.frame):,} rows",

@@ -19,9 +19,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     recent_data: Annotated[
         str, Meta(description="file of recent readings to learn from, too, such as `monitoring collect` writes")
     ] = ""
-    recent_weight: Annotated[
-        float, Meta(gt=0, le=1000, description="how many old readings a recent one weighs, in fits and in the search")
-    ] = 3.0
+    recent_share: Annotated[
+        float, Meta(gt=0, lt=1, description="what the recent readings weigh together, of all that is learned from")
+    ] = 0.5
     save_path: Annotated[str, Meta(min_length=1, description="folder for the model and its companions")] = (
         "out/training"
     )

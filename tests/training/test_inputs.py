@@ -107,13 +107,14 @@ def test_recent_rows_come_after_the_others_and_weigh_more(room: tuple[Path, Path
     path = tmp_path / "recent.csv"
     simulate.write(path, simulate.simulate(days=1, seed=9, start=date(2015, 3, 2)), seed=9)
     training, test, recent = dataset.read(room[0]), dataset.read(room[1]), dataset.read(path)
-    inputs = prepare(training, test, IDENTITY, recent, 4.0)
+    inputs = prepare(training, test, IDENTITY, recent, 0.8)
     old = len(training.frame)
     assert len(inputs.label) == len(inputs.values) == len(inputs.frame) == old + len(recent.frame)
     assert (inputs.values[old:] == recent.values).all()
     assert (inputs.given == inputs.frame[list(NAMES)].to_numpy(np.float32)).all()
     assert inputs.weight is not None
-    assert (inputs.weight == np.where(np.arange(len(inputs.label)) < old, 1, 4)).all()
+    assert (inputs.weight[:old] == 1).all()
+    assert inputs.weight[old:].sum() / inputs.weight.sum() == pytest.approx(0.8)
     assert list(inputs.sets) == ["training", "recent", "test"]
     assert prepare(training, test, IDENTITY).weight is None
 

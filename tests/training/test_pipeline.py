@@ -93,7 +93,7 @@ def test_a_wrong_band_is_named(text: str) -> None:
         band(text)
 
 
-def test_what_is_recent_is_learned_from_and_its_weight_is_heard(room: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_is_recent_is_learned_from_and_its_share_is_heard(room: tuple[Path, Path], tmp_path: Path) -> None:
     """Of late, people leave the lamps off: the answers on such days get better."""
     dark = simulate.simulate(days=3, seed=8, start=date(2015, 6, 1))
     dark.loc[dark["Light"] > 0, "Light"] = 0.0
@@ -103,18 +103,18 @@ def test_what_is_recent_is_learned_from_and_its_weight_is_heard(room: tuple[Path
     simulate.write(new, dark[days == "03"], seed=8)
     unseen = dataset.read(new)
     losses = []
-    for weight in (None, 1.0, 3.0):
-        more = {"recent_data": str(path), "recent_weight": weight} if weight else {}
-        folder, _ = pipeline.train(settings(room, tmp_path / str(weight), override_gate=True, **more), Trackers({}))
+    for share in (None, 0.3, 0.6):
+        more = {"recent_data": str(path), "recent_share": share} if share else {}
+        folder, _ = pipeline.train(settings(room, tmp_path / str(share), override_gate=True, **more), Trackers({}))
         saved = model.load(folder / "model.ubj")
         losses.append(search.log_loss(unseen.label, saved.probability(unseen.values)).mean())
     assert losses[0] > 1.5 * max(losses[1:])
     assert (folder / "recent.csv").read_bytes() == path.read_bytes()  # a set says whole what it came from
     assert not (folder.parent / "recent.csv").exists()
-    assert saved.card.search["recent_weight"] == 3.0
+    assert saved.card.search["recent_weight"] == pytest.approx(0.6 / 0.4 * 5 / 2)
     assert losses[1] != losses[2]
     assert saved.card.data.keys() == {"training", "recent", "test"}
     assert saved.card.data["recent"] == dataset.read(path).sha256
-    assert "each row weighs 3" in (folder / "report.html").read_text()
+    assert "each row weighs 3.75" in (folder / "report.html").read_text()
     assert json.loads((folder / "report.json").read_text())["data"]["recent"]["rows"] == len(dataset.read(path).frame)
     assert reference.load((folder / "reference.json").read_bytes()) == reference.compute(dataset.read(room[0]))
