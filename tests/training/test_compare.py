@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from inference.settings import SHIPPED_MODEL
-from occupancy import simulate
+from occupancy import model, simulate
 from occupancy.model import Model
 from training import compare, refit
 from training.compare import BETTER, OPEN, WORSE, Compare, Readings
@@ -99,7 +99,7 @@ def test_a_model_that_is_sure_of_nonsense_is_not_better(shipped: Model) -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Model:
-    return compare.model.load(SHIPPED_MODEL)
+    return model.load(SHIPPED_MODEL)
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ from datetime import datetime, timedelta
 
 from training.loop.journal import Deployment, Run
 
-BREAKING = ("undo", "found")
-"""What opens the circuit breaker: a model that was taken back, by whomever."""
-
 
 def breaker(deployments: Sequence[Deployment]) -> str:
     """Say since when and why the circuit breaker is open; nothing where it is closed."""
     for entry in reversed(deployments):
         if entry.action == "reset":
             return ""
-        if entry.action in BREAKING:
+        if entry.action == "undo" or (entry.action == "found" and entry.previous):  # without: the journal's first look
             return (
                 f"the circuit breaker is open since {entry.at:%Y-%m-%d %H:%M}: {entry.why}; look into it, then "
                 "`python -m training.loop reset --why=...`"

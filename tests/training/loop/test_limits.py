@@ -1,5 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from training.loop import limits
 from training.loop.journal import Deployment, Run
 
@@ -27,6 +29,8 @@ def test_a_model_taken_back_by_whomever_opens_the_breaker_until_a_reset() -> Non
         assert "open since 2015-02-03 00:00" in limits.breaker([change(0), change(1, action)])
         assert "reset --why" in limits.breaker([change(0), change(1, action), change(2)])
         assert limits.breaker([change(0), change(1, action), change(2, "reset")]) == ""
+    at_first = msgspec.structs.replace(change(0, "found"), previous="")
+    assert limits.breaker([at_first]) == ""
 
 
 def test_a_deployed_model_is_given_time() -> None:
