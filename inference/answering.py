@@ -12,11 +12,11 @@ from inference.metrics import Metrics
 from inference.options import Options
 from inference.prediction_log import PredictionLog
 from inference.settings import Settings
-from inference.trees import Proven
 from occupancy import record
 from occupancy.model import label
 from occupancy.reading import Batch, InvalidReading, Reading, values
 from occupancy.record import Boot, Request
+from occupancy.trees import Proven
 
 Answer = dict[str, Any]
 Scored = tuple[Reading, datetime | None, tuple[float, ...], float]

@@ -21,9 +21,9 @@ from inference.predict import Predict
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
 from inference.settings import Settings
-from inference.trees import Proven
 from occupancy.model import Model, UnusableModel
 from occupancy.record import Boot
+from occupancy.trees import Proven
 
 PAGE = Path(__file__).with_name("page.html")
 # the page needs nothing but itself and this service

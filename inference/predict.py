@@ -19,11 +19,11 @@ from inference.metrics import Metrics
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem, no_model
 from inference.settings import Settings
-from inference.trees import Proven
 from occupancy import record
 from occupancy.model import UnusableModel
 from occupancy.reading import InvalidReading
 from occupancy.record import Boot, Request
+from occupancy.trees import Proven
 
 PATH = "/predict"
 

@@ -31,7 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     pid_file: Annotated[
         str,
-        Meta(description="file for the process id: SIGHUP to it loads the model anew, and no request fails; empty: none"),
+        Meta(
+            description="file for the process id: SIGHUP to it loads the model anew, and no request fails; empty: none"
+        ),
     ] = ""
     concurrency: Annotated[
         int, Meta(ge=0, le=256, description="predictions at a time; 1 makes a serial replica; 0: no limit")

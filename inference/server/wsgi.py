@@ -10,10 +10,10 @@ from flask import Flask
 from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.settings import PREFIX, Settings, from_environment
-from inference.trees import Proven, prove
 from occupancy import __version__, record
 from occupancy.model import UnusableModel, load
 from occupancy.record import Boot
+from occupancy.trees import Proven, prove
 
 log = logging.getLogger("inference")
 

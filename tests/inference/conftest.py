@@ -25,12 +25,12 @@ from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.server.wsgi import boot_of
 from inference.settings import SHIPPED_MODEL, Settings
-from inference.trees import prove
 from occupancy import model as model_file
 from occupancy import record, simulate
 from occupancy.mapping import LABEL
 from occupancy.model import Card, Golden, Model, UnusableModel
 from occupancy.reading import NAMES
+from occupancy.trees import prove
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"Temperature": 21.5, "Humidity": 30.0, "Light": 0.0, "CO2": 500.0}

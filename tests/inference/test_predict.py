@@ -15,11 +15,11 @@ from inference.app import create_app
 from inference.prediction_log import PredictionLog
 from inference.server.wsgi import boot_of
 from inference.settings import SHIPPED_MODEL, Settings
-from inference.trees import prove
 from occupancy import record
 from occupancy.model import Model, load
 from occupancy.reading import NAMES, parse, values
 from occupancy.record import FIELDS, MAX_BYTES, PREDICTION
+from occupancy.trees import prove
 from tests.inference.conftest import GOOD, Serve, Served, serve_model
 
 LONGEST = "😀" * 64

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.settings import SHIPPED_MODEL
-from inference.trees import Scorer, Unscorable, prove
 from occupancy.dataset import read
 from occupancy.model import Golden, Model, label, load
 from occupancy.reading import FEATURES, NAMES
+from occupancy.trees import Scorer, Unscorable, prove
 
 RANDOM = np.random.default_rng(0)
 LOW, HIGH = np.array([f.low for f in FEATURES]), np.array([f.high for f in FEATURES])
@@ -51,6 +51,11 @@ def edges(booster: xgboost.Booster) -> Any:
                     row[feature] = value
                     rows.append(row)
     return np.array(rows)
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return load(SHIPPED_MODEL)
 
 
 @pytest.fixture(scope="session")
