@@ -3,10 +3,12 @@
   setup     index templates, retention and dashboards into Elasticsearch and Kibana; again without harm
   load      records from files into Elasticsearch, exactly once; with --follow as they are written
   audit     how many records of each boot are stored, and which are missing
+  find      one record by its id, and what was told about it
   forget    delete a room's records
   drift     verdicts on files of records, or on what Elasticsearch holds
   watch     the same, continuously
   verdicts  what watch has found, as the records that it left
+  propose   the minutes whose truth would teach most
   collect   readings with their truth, as a file that training reads
   report    the dashboards as one HTML page that needs no server
   replay    send the rows of a data file to a running service, with faults on request
