@@ -63,17 +63,22 @@ def _take_orders(app: Flask, settings: Settings, queue: Queue) -> None:
             raise Problem(422, "invalid-job", str(error).replace("`", "")) from None
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise Problem(400, "bad-request", f"the body is not JSON: {error}") from None
+        _key()
         begins = (verdict.consequence, verdict.state) == ("retrain", "opened")
         return _json({"job": _add(queue, Order(kind="loop"), "verdict")[0].id if begins else None}, 202)
 
 
+def _key() -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > MAX_KEY or not (key.isascii() and key.isprintable()):
+        raise Problem(400, "bad-request", f"Idempotency-Key: expected at most {MAX_KEY} printable ASCII characters")
+    return key
+
+
 def _add(queue: Queue, order: Order, trigger: Literal["person", "verdict"]) -> tuple[Job, bool]:
     """Queue a job under the request's Idempotency-Key; gives the job and whether it is new."""
-    key = request.headers.get("Idempotency-Key", "")
-    if len(key) > MAX_KEY or not key.isprintable():
-        raise Problem(400, "bad-request", f"Idempotency-Key: expected at most {MAX_KEY} printable characters")
     try:
-        return queue.add(order, trigger, key)
+        return queue.add(order, trigger, _key())
     except OtherJob as error:
         raise Problem(422, "other-job", str(error)) from None
     except QueueFull as error:
