@@ -180,7 +180,7 @@ class Journal:
                     aside.write(torn + b"\n")
                     os.fsync(aside.fileno())
                 file.truncate(end)
-                print(f"{self.path}: its last line was torn; moved to {aside.name}", file=sys.stderr)  # noqa: T201
+                print(f"{self.path}: its last line was torn; moved to {aside.name}", file=sys.stderr)
 
 
 def _number(entry: Run | Deployment) -> int:
