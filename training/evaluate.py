@@ -87,11 +87,12 @@ class Difference(NamedTuple):
     high: float
 
 
-def paired_difference(loss: Array, other: Array, day: Array) -> Difference:
-    """Compare two methods' losses per row on the same rows, day by day; shapes (rows,)."""
+def paired_difference(loss: Array, other: Array, day: Array, weight: Array | None = None) -> Difference:
+    """Compare two methods' losses per row on the same rows, day by day; shapes (rows,). Without weights all rows weigh 1."""
     days = sorted(set(day))
-    sums = np.array([(loss - other)[day == d].sum() for d in days])
-    rows = np.array([np.sum(day == d) for d in days])
+    weight = np.ones(len(day)) if weight is None else weight
+    sums = np.array([((loss - other) * weight)[day == d].sum() for d in days])
+    rows = np.array([weight[day == d].sum() for d in days])
     mean = float(sums.sum() / rows.sum())
     error = search.standard_error(sums, rows)
     reach = float(stats.t.ppf(0.95, len(days) - 1)) * error

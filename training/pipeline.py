@@ -39,7 +39,9 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     held_out = evaluate.predict_held_out(winner, folds, inputs, settings.seed)
     back_test = evaluate.predict_test(booster, inputs, settings.preprocessing)
     baselines = {name: held_out[name] for name in BASELINES}
-    decision = gate.decide(inputs.label, inputs.day, held_out["model"], baselines, settings.override_gate)
+    decision = gate.decide(
+        inputs.label, inputs.day, held_out["model"], baselines, settings.override_gate, inputs.weight
+    )
     result = report.Result(settings, uncertain, inputs, booster, found, held_out, back_test, decision)
     for name, value in report.metrics(result).items():
         trackers.metric(name, value)

@@ -44,3 +44,12 @@ def test_a_model_as_good_as_the_baseline_is_seldom_refused() -> None:
         model, rival = (np.clip(truth * 0.8 + 0.1 + rng.normal(0, 0.2, 700), 0.01, 0.99) for _ in range(2))
         refused += not decide(truth, DAY, model, {"rival": rival}, override=False).passed
     assert refused <= 200 * 0.15  # two one-sided tests at 5 %
+
+
+def test_rows_weigh_in_the_gate_what_they_weigh_in_the_fits() -> None:
+    """A model that gives up a little of many old days for the new ones, which weigh as much together."""
+    new = np.isin(DAY, ["2015-02-06", "2015-02-07"])
+    model, baseline = np.where(new, GOOD, POOR), np.where(new, 1 - GOOD, GOOD)
+    flat, heavy = (decide(LABEL, DAY, model, {"light": baseline}, False, w) for w in (None, np.where(new, 2.5, 1.0)))
+    assert flat.checks[1].difference.mean > heavy.checks[1].difference.mean
+    assert heavy.passed

@@ -116,8 +116,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str], execute: Execute = ste
                 attempt=story.attempt,
             )
         )
+        sys.stdout.write(record.line(entry.record()).decode())
         report = write(entry, story, journal, live=target.live())
-    sys.stdout.write(record.line(entry.record()).decode())
     print(f"{entry.outcome}: {entry.why}\nlook at   {report}", file=sys.stderr)
     return STATUS.get(entry.outcome, 1)
 
@@ -205,7 +205,14 @@ def collect(work: Work, asked: Asked) -> Stop | None:
     else:
         why = done.said
     proposed = work.step(
-        "propose", "monitoring", "propose", *table.file, *_room(table), *_between(since, story.at), expected=(0, 1)
+        "propose",
+        "monitoring",
+        "propose",
+        "--json",
+        *table.file,
+        *_room(table),
+        *_between(since, story.at),
+        expected=(0, 1),
     )
     story.propose = proposed.lines
     return Stop("waiting", why)
@@ -230,12 +237,9 @@ def train(work: Work) -> Stop | None:
 
 def judge(work: Work) -> Stop | None:
     """Let the gate judge, on the labels held out and on the old days."""
-    story, challenger = work.story, work.story.folder / "training" / model.FILE
-    paths = (
-        str(Path(work.table.models) / story.champion / model.FILE),
-        str(challenger),
-        str(story.folder / "held-out.csv"),
-    )
+    story = work.story
+    challenger = story.folder / "training" / story.challenger / model.FILE
+    paths = (*_models(work, story.champion), str(challenger), str(story.folder / "held-out.csv"))
     done = work.step("compare", "training.compare", "--json", "--old", *paths, expected=(0, 1, 3))
     story.comparison = msgspec.json.decode(done.lines[-1])
     if done.status == BETTER:
