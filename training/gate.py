@@ -48,13 +48,19 @@ def errors(label: Array, probability: Array) -> Array:
 
 
 def decide(
-    label: Array, day: Array, model: Array, baselines: dict[str, Array], override: bool, weight: Array | None = None
+    label: Array,
+    day: Array,
+    model: Array,
+    baselines: dict[str, Array],
+    *,
+    override: bool = False,
+    weight: Array | None = None,
 ) -> Decision:
     """Compare the model's out-of-fold predictions with the best baseline's; shapes (rows,). Rows weigh what they weigh in the fits."""
     checks = []
     for measure, loss in (("log loss", log_loss), ("error rate", errors)):
         losses = {name: loss(label, given) for name, given in baselines.items()}
-        rival = min(losses, key=lambda name: float(np.average(losses[name], weights=weight)))  # noqa: B023 -- used at once
+        rival = min(losses, key=lambda name: float(np.average(losses[name], weights=weight)))
         difference = paired_difference(loss(label, model), losses[rival], day, weight)
         checks.append(Check(measure, rival, difference, passed=difference.low <= 0))
     passed = all(c.passed for c in checks)

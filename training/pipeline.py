@@ -40,7 +40,7 @@ def train(settings: Settings, trackers: Trackers) -> tuple[Path, bool]:
     back_test = evaluate.predict_test(booster, inputs, settings.preprocessing)
     baselines = {name: held_out[name] for name in BASELINES}
     decision = gate.decide(
-        inputs.label, inputs.day, held_out["model"], baselines, settings.override_gate, inputs.weight
+        inputs.label, inputs.day, held_out["model"], baselines, override=settings.override_gate, weight=inputs.weight
     )
     result = report.Result(settings, uncertain, inputs, booster, found, held_out, back_test, decision)
     for name, value in report.metrics(result).items():
