@@ -144,7 +144,7 @@ def words(found: Origin) -> str:
         f"  code          {card.revision or 'revision not given'}; {_named(card.packages)}",
         f"  created       {card.created or 'not given'}",
         f"  measured      {_named(card.metrics)}",
-        f"  gate          {_named(card.gate)}",
+        f"  gate          {_gate(card.gate)}",
         *_deployed(found),
     ]
     return "\n".join(lines)
@@ -168,6 +168,12 @@ def _deployed(found: Origin) -> list[str]:
             f"  report        {found.report or 'is not there any more'}",
         ]
     return lines
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    compared = ", ".join(f"{measure} with {rival}" for measure, rival, *_ in gate.get("checks", []))
+    overridden = ", overridden" if gate.get("overridden") else ""
+    return f"{'passed' if gate.get('passed') else 'not passed'}{overridden}; compared: {compared or 'nothing'}"
 
 
 def _named(values: Mapping[str, Any]) -> str:
