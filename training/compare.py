@@ -1,6 +1,6 @@
 """`python -m training.compare CHAMPION CHALLENGER FILE`: the gate between two models, on labelled readings that neither has seen.
 
-The challenger is better if, on the new readings, its log loss and its errors are both shown lower (one-sided 99 % by a block
+The challenger is better if, on the new readings, its log loss and its errors are both shown lower (one-sided 95 % by a block
 bootstrap), no single day and no room has clearly more errors, and plain readings are answered plainly. With --old the old days are
 looked at, too: each is predicted by either model's recipe without that day, and the challenger may not lose more than a margin there.
 
@@ -53,7 +53,7 @@ class Compare(msgspec.Struct, frozen=True, kw_only=True):
     old: Annotated[bool, Meta(description="compare on the old days, too, each left out in turn")] = False
     training_data: Annotated[str, Meta(description="file of the old days; empty: the one in DATA_HOME")] = ""
     data_home: Annotated[str, Meta(description="folder that `make data` fills")] = "data/original"
-    level: Annotated[float, Meta(gt=0, lt=0.5, description="one-sided level of what is taken for shown")] = 0.01
+    level: Annotated[float, Meta(gt=0, lt=0.5, description="one-sided level of what is taken for shown")] = 0.05
     old_log_loss: Annotated[float, Meta(ge=0, description="nats a reading that may be lost on the old days")] = 0.05
     old_errors: Annotated[float, Meta(ge=0, description="share of old readings that may be answered worse")] = 0.02
     day_errors: Annotated[float, Meta(ge=0, description="share by which errors may rise in one new day or room")] = 0.03
@@ -81,6 +81,17 @@ class Check(NamedTuple):
     allowed: float
     passed: bool
 
+    @property
+    def against(self) -> str:
+        """Say in a clause what speaks against the challenger where it has not passed."""
+        became = f"{self.measure} {self.champion:.3f} becomes {self.challenger:.3f}"
+        interval = f"{self.difference.low:+.3f} to {self.difference.high:+.3f}"
+        if self.group:
+            return f"{became} on {self.group} (allowed: {self.allowed:+.2f})"
+        if self.part == NEW:
+            return f"{became} on new labels, which is not shown to be lower ({interval})"
+        return f"{became} on the old days, and may rise by more than {self.allowed:g} ({interval})"
+
 
 class Comparison(NamedTuple):
     """What two models are to each other on the same readings."""
@@ -94,12 +105,7 @@ class Comparison(NamedTuple):
     @property
     def against(self) -> list[str]:
         """What speaks against the challenger, a sentence each."""
-        said = [
-            f"{c.measure} on {c.part} readings{f' of {c.group}' if c.group else ''}: {c.champion:.4f} becomes {c.challenger:.4f}"
-            f" ({_interval(c.difference)}; allowed: {c.allowed:+.3f})"
-            for c in self.checks
-            if not c.passed
-        ]
+        said = [check.against for check in self.checks if not check.passed]
         return said + [f"answers wrongly, and is sure of it: {name}" for name, right in self.plain.items() if not right]
 
 
@@ -206,10 +212,6 @@ def words(found: Comparison) -> str:
         OPEN: "the challenger is not shown to be better",
     }
     return "\n".join([*lines, said[found.status]])
-
-
-def _interval(difference: Difference) -> str:
-    return f"{difference.mean:+.4f}, {difference.low:+.4f} to {difference.high:+.4f}"
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:

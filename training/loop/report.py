@@ -230,7 +230,7 @@ def _history(deployments: list[Deployment]) -> Section:
 
 
 def _steps(story: Story) -> Section:
-    rows = [[f"python -m {' '.join(step.argv[:2])}", step.status, step.said] for step in story.steps]
+    rows = [[step.name, step.status, step.said] for step in story.steps]
     return Section(
         "The steps",
         [Table(["command", "exit status", "what it said last"], rows)] if rows else [Text("None was needed.")],

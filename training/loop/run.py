@@ -83,7 +83,7 @@ class Work:
         done = Step(argv, self.execute(argv, {**self.environ, **variables}, out), out)
         self.story.steps.append(done)
         if done.status not in expected:
-            raise StepFailed(f"`python -m {' '.join(argv[:2])}` ended with status {done.status}: {done.said}")
+            raise StepFailed(f"`{done.name}` ended with status {done.status}: {done.said}")
         return done
 
 

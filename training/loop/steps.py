@@ -24,10 +24,17 @@ class Step(NamedTuple):
     out: Path
 
     @property
+    def name(self) -> str:
+        """The command without its options."""
+        return " ".join(["python -m", *(a for a in self.argv[:2] if a[0] not in "-/")])
+
+    @property
     def said(self) -> str:
-        """The last line that it said, of its words or else of its output."""
-        lines = [line for path in (self.out.with_suffix(".log"), self.out) for line in _lines(path)[-1:]]
-        return lines[0] if lines else f"exit status {self.status}"
+        """The last line that it said, of its words or else of its output; records and tables of numbers are no words."""
+        words = [
+            line for path in (self.out.with_suffix(".log"), self.out) for line in _lines(path)[-1:] if line[:1] != "{"
+        ]
+        return words[0] if words else f"exit status {self.status}"
 
     @property
     def lines(self) -> list[str]:
