@@ -51,6 +51,9 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     deploy_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="how long a deployment may take before it is taken back")
     ] = 120.0
+    tracker: Annotated[
+        Literal["", "mlflow"], Meta(description="mlflow: its registry's alias `live` is moved to what is deployed")
+    ] = ""
     now: Annotated[str, Meta(description="the time it is taken to be, ISO 8601; empty: the clock's")] = ""
 
 

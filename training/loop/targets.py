@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from occupancy.errors import InputError
+from training.loop import registry
 from training.loop.settings import Common
 
 POLL_SECONDS = 0.2
@@ -43,9 +44,13 @@ class Target(Protocol):
 
 def target(table: Common) -> Target:
     """Choose what the settings name."""
-    if table.target == "cluster":
-        return Cluster(table.namespace, table.deployment, table.deploy_seconds)
-    return Pointer(Path(table.models), table.url, table.pid_file, table.deploy_seconds)
+    models = Path(table.models)
+    chosen: Target = (
+        Cluster(table.namespace, table.deployment, table.deploy_seconds)
+        if table.target == "cluster"
+        else Pointer(models, table.url, table.pid_file, table.deploy_seconds)
+    )
+    return registry.told(chosen, models) if table.tracker else chosen
 
 
 class Pointer(NamedTuple):
@@ -74,6 +79,11 @@ class Pointer(NamedTuple):
             with suppress(NotDeployed):  # of the two, the first says more
                 self._serve(previous, fails_at_once=False)
             raise NotDeployed(f"{version} was not put live, {previous or 'none'} is: {error}") from None
+        except KeyboardInterrupt:
+            self._point(previous)
+            if self.pid_file:
+                self._reload()
+            raise
 
     def _serve(self, version: str, *, fails_at_once: bool) -> None:
         self._point(version)
@@ -185,7 +195,11 @@ class Cluster:
                 "build the model's image and name it in your overlay"
             )
         self._patch(version, why)
-        lacks = self._waited()
+        try:
+            lacks = self._waited()
+        except KeyboardInterrupt:
+            self._patch(previous, f"back from {version}: ended by a signal")
+            raise
         if not lacks:
             return
         self._patch(previous, f"back from {version}: {lacks}")

@@ -2,6 +2,8 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from kubernetes.config import kube_config
 
 from inference.settings import SHIPPED_MODEL
 from occupancy.model import FILE, Golden, dump, load, parse
-from tests.inference.conftest import GOOD, Process, running, until
+from tests.inference.conftest import GOOD, Process, environment, running, until
 from tests.integration.cluster import CLAIM, ROOT, absent, kubectl, once, run
 from tests.training.loop.conftest import Put
 from training.loop.deploy import reconcile
@@ -140,6 +142,20 @@ def test_a_service_that_cannot_be_told_keeps_its_model(tmp_path: Path, models: P
     assert Pointer(models, "", "", SECONDS).live() == first
 
 
+def test_a_deployment_that_is_ended_by_a_signal_is_taken_back(tmp_path: Path, models: Path, put: Put) -> None:
+    first, second = put(1), put(2)
+    (models / "live").symlink_to(first)
+    command = [sys.executable, "-m", "training.loop", "deploy", second, "--url=http://127.0.0.1:1"]
+    environ = environment(LOOP_MODELS=str(models), LOOP_FOLDER=str(tmp_path / "loop"))
+    with subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        until(lambda: (models / "live").readlink().name == second)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, b"training.loop deploy: ended by a signal\n")
+    assert (models / "live").readlink().name == first
+    assert [each.version for each in Journal(tmp_path / "loop").deployments()] == [first]  # it was found there
+
+
 def test_without_a_service_the_link_alone_moves(models: Path, put: Put) -> None:
     version = put(1)
     pointer = target(Common(models=str(models)))
@@ -219,7 +235,9 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.kubernetes
-def test_in_a_cluster_a_model_is_put_live_and_what_lacks_is_taken_back(overlay: Path, journal: Journal) -> None:
+def test_in_a_cluster_a_model_is_put_live_and_what_lacks_is_taken_back(
+    overlay: Path, journal: Journal, models: Path, put: Put
+) -> None:
     cluster = Cluster(NAMESPACE, "inference", 240.0)
     shipped = load(SHIPPED_MODEL).version
     assert cluster.live() == served() == shipped
@@ -243,6 +261,17 @@ def test_in_a_cluster_a_model_is_put_live_and_what_lacks_is_taken_back(overlay: 
         missing.deploy("0" * 12, "there is no such model")
     assert cluster.live() == served() == another
     assert reconcile(cluster, journal, NOON) is None
+
+    command = [sys.executable, "-m", "training.loop", "deploy", put(3)]  # which is not in the pods' volume
+    environ = environment(
+        LOOP_TARGET="cluster", LOOP_NAMESPACE=NAMESPACE, LOOP_MODELS=str(models), LOOP_FOLDER=str(journal.folder)
+    )
+    with subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        until(lambda: cluster.live() != another)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, b"training.loop deploy: ended by a signal\n")
+    assert cluster.live() == served() == another
 
     ours("rollout", "undo", "deployment/inference", "--to-revision=1")
     ours("rollout", "status", "--timeout=300s", "deployment/inference")
