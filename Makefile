@@ -10,8 +10,8 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # --- the environment: one virtual environment, filled from the hash-locked files
-IMAGES := training inference monitoring
-LOCKS := $(IMAGES:%=requirements/%.txt) requirements/retraining.txt
+IMAGES := training inference monitoring retraining
+LOCKS := $(IMAGES:%=requirements/%.txt)
 $(VENV)/runtime: $(LOCKS)
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing: install Python 3.11 or say which one to use: make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -95,7 +95,7 @@ lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 IMAGE_TAG ?= latest
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' occupancy/__init__.py)
 CREATED = $(shell git log -1 --format=%cI 2>/dev/null)
-images: ## build occupancy_training, occupancy_inference and occupancy_monitoring, all :latest
+images: ## build occupancy_training, occupancy_inference, occupancy_monitoring and occupancy_retraining, all :latest
 	for image in $(IMAGES); do \
 	  file=Dockerfile.$$image; [[ -e $$file ]] || file=$$image/Dockerfile; \
 	  DOCKER_BUILDKIT=1 docker build -f $$file -t occupancy_$$image:$(IMAGE_TAG) --build-arg VERSION=$(VERSION) \

@@ -51,7 +51,7 @@ from tests.integration.cluster import (
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
 
-IMAGES = ("inference", "training", "monitoring")
+IMAGES = ("inference", "training", "monitoring", "retraining")
 MADE_BY_TESTS = "occupancy/made-by=tests"
 MISSING = "0123456789ab"
 LOST_AT_MOST = 50  # records of a killed process that were on their way to its log
@@ -102,6 +102,7 @@ def manifests(tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
         apply(manifests.storage)
         kubectl("create", "namespace", STRANGERS)
         kubectl("label", "namespace", *namespaces, MADE_BY_TESTS)
+        ours("create", "secret", "generic", "training-service", "--from-literal=token=open sesame")
         said = kubectl("apply", "-k", manifests.all, "--dry-run=server", "--validate=strict")
         assert "arning" not in said
         apply(manifests.all)

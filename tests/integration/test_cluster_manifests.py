@@ -21,8 +21,9 @@ FILES = {
 }
 COMPONENTS = {name for name, text in FILES.items() if "kind: Component" in text}
 WHOLE = sorted(FILES.keys() - COMPONENTS)
-OPTIONS = ["autoscaling", "balancer", "serial", "balancer serial"]
-"""Components that a user may add to the overlay of the service."""
+OPTIONS = ["autoscaling", "balancer", "serial", "balancer serial", "retraining-webhook"]
+"""Components that a user may add to the overlay of the service, or, where they are another part's, to the whole."""
+WHOLE_OPTIONS = {"retraining-webhook"}
 TO_APPLY = [name for name in WHOLE if not name.startswith("base/")] + OPTIONS
 OPERATOR = "monitoring.coreos.com"  # the Prometheus operator's kinds, which not every cluster knows
 NOT_SCORED = (
@@ -49,9 +50,8 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dic
             folder = copy / "overlays" / name.replace(" ", "-")
             folder.mkdir(exist_ok=True)
             components = ", ".join(f"../../components/{option}" for option in name.split())
-            (folder / "kustomization.yaml").write_text(
-                f"resources: [../minikube/inference]\ncomponents: [{components}]\n"
-            )
+            part = "../minikube" if name in WHOLE_OPTIONS else "../minikube/inference"
+            (folder / "kustomization.yaml").write_text(f"resources: [{part}]\ncomponents: [{components}]\n")
         return [each for each in yaml.safe_load_all(kubectl("kustomize", folder)) if each]
 
     return render

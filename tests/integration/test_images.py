@@ -21,7 +21,8 @@ from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 REVISION = "0123456789ab"
-LARGEST_ADDITION = {"inference": 220e6, "monitoring": 240e6}  # bytes
+IMAGES = ("training", "inference", "monitoring", "retraining")
+LARGEST_ADDITION = {"inference": 220e6, "monitoring": 240e6, "retraining": 470e6}  # bytes
 IS_ROOT = os.getuid() == 0
 PERSON = 1000 if IS_ROOT else os.getuid()  # only root can give a file to someone else
 STRANGER = 1234 if IS_ROOT else os.getuid()
@@ -83,7 +84,13 @@ def build(files: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathF
             context = tmp_path_factory.mktemp("context")
             for folder in ("occupancy", "training", "inference", "monitoring", "requirements"):
                 shutil.copytree(ROOT / folder, context / folder)
-            for name in ("Makefile", "Dockerfile.training", "Dockerfile.inference", ".dockerignore"):
+            for name in (
+                "Makefile",
+                "Dockerfile.training",
+                "Dockerfile.inference",
+                "Dockerfile.retraining",
+                ".dockerignore",
+            ):
                 shutil.copy(ROOT / name, context)
             (context / "data").mkdir()
             shutil.copy(ROOT / "data" / "SHA256SUMS", context / "data")
@@ -102,9 +109,7 @@ def build(files: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathF
 
     yield make
     for tag in built:
-        docker(
-            "image", "rm", "--force", *(f"occupancy_{image}:{tag}" for image in ("training", "inference", "monitoring"))
-        )
+        docker("image", "rm", "--force", *(f"occupancy_{image}:{tag}" for image in IMAGES))
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +127,7 @@ def monitoring(build: Build) -> str:
     return f"occupancy_monitoring:{build('simulated')}"
 
 
-@pytest.fixture(params=["inference", "monitoring"])
+@pytest.fixture(params=["inference", "monitoring", "retraining"])
 def runtime(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Name an image that only runs what was built, and its program."""
     return request.getfixturevalue(request.param), request.param
@@ -155,7 +160,7 @@ def stop(container: str) -> int:
     return int(look("{{.State.ExitCode}}", container))
 
 
-# --- both images that only run
+# --- the images that only run
 
 
 def test_image_is_small(runtime: tuple[str, str]) -> None:
@@ -169,6 +174,7 @@ def test_image_is_small(runtime: tuple[str, str]) -> None:
 
 
 UNNEEDED = {
+    "retraining": ("pip", "inference.score", "mlflow"),
     "inference": ("pandas", "sklearn", "vl_convert", "pip", "training", "monitoring"),
     "monitoring": ("xgboost", "scipy", "sklearn", "flask", "pip", "training", "inference.score"),
 }
@@ -195,7 +201,11 @@ print(pathlib.Path("/root/.cache/pip").exists())
 
 def test_image_is_compiled(runtime: tuple[str, str]) -> None:
     image, program = runtime
-    modules = ["inference.server.wsgi"] if program == "inference" else [module for module, _ in COMMANDS.values()]
+    modules = {
+        "inference": ["inference.server.wsgi"],
+        "monitoring": [module for module, _ in COMMANDS.values()],
+        "retraining": ["training.service.app", "training.service.job", "training.pipeline", "kubernetes"],
+    }[program]
     script = (
         f"import {', '.join(modules)}, sys; print([m.__name__ for m in list(sys.modules.values()) if getattr(m, '__cached__', 0)"
         " and m.__file__.startswith(('/src', '/opt')) and not __import__('os').path.exists(m.__cached__)])"
@@ -298,8 +308,8 @@ def test_stop_answers_what_has_begun_and_ends_with_0(inference: str, trained: Pa
         assert given == [200]
 
 
-def test_labels(inference: str, training: str, monitoring: str) -> None:
-    titles = {inference: "occupancy_inference", training: "occupancy_training", monitoring: "occupancy_monitoring"}
+def test_labels(build: Build) -> None:
+    titles = {f"occupancy_{image}:{build('simulated')}": f"occupancy_{image}" for image in IMAGES}
     for image, title in titles.items():
         labels = {
             name: look(f'{{{{index .Config.Labels "org.opencontainers.image.{name}"}}}}', image)
@@ -369,6 +379,65 @@ def test_the_shipped_reference_is_the_default_of_what_judges(monitoring: str, re
     assert judged.returncode in {0, 1}, judged.stderr
     there = docker("run", "--rm", "--entrypoint", "cat", monitoring, "/src/inference/model/reference.json", check=True)
     assert json.loads(there.stdout) == json.loads((ROOT / "inference" / "model" / "reference.json").read_text())
+
+
+# --- the retraining image
+
+
+@pytest.fixture(scope="session")
+def retraining(build: Build) -> str:
+    return f"occupancy_retraining:{build('simulated')}"
+
+
+@pytest.fixture
+def mine(tmp_path: Path, simulated: Path) -> list[str]:
+    """Mount the simulated data, a folder for the jobs, and a token, as any user's."""
+    for name in ("data", "jobs", "secret"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o777)
+    for file in simulated.iterdir():
+        shutil.copyfile(file, tmp_path / "data" / file.name)
+    (tmp_path / "secret" / "token").write_text("open sesame")
+    (tmp_path / "secret" / "token").chmod(0o644)
+    mounts = [f"--volume={tmp_path / 'data'}:/data:ro", f"--volume={tmp_path / 'jobs'}:/jobs"]
+    secret = [f"--volume={tmp_path / 'secret'}:/secret:ro", "--env=TRAINING_SERVICE_TOKEN_FILE=/secret/token"]
+    return [*mounts, *secret, "--env=TRAINING_SERVICE_JOBS=/jobs"]
+
+
+def test_the_retraining_image_serves_training_read_only_and_not_as_root(
+    retraining: str, mine: list[str], tmp_path: Path
+) -> None:
+    with started(*HARDENED, "--tmpfs", "/tmp", "--publish", "127.0.0.1::8090", *mine, retraining) as container:
+        address = "http://" + docker("port", container, "8090", check=True).stdout.split()[0]
+        until(lambda: answers(f"{address}/readyz"), container)
+        token = {"Authorization": "Bearer open sesame"}
+
+        def job() -> dict[str, object]:
+            found: dict[str, object] = requests.get(f"{address}/jobs", headers=token, timeout=30).json()["jobs"][0]
+            return found
+
+        asked = requests.post(f"{address}/jobs", json={"settings": {"candidates": 2}}, headers=token, timeout=30)
+        assert asked.status_code == 201, asked.text
+        until(lambda: job()["ended"] is not None, container, 300)
+        assert (job()["state"], job()["status"]) == ("succeeded", 0), job()
+        binary = requests.get(f"{address}/jobs/{asked.json()['id']}/model", headers=token, timeout=30).content
+        (tmp_path / "model.ubj").write_bytes(binary)
+        assert model.load(tmp_path / "model.ubj").card.revision == REVISION
+        assert docker("exec", container, "id", "-u").stdout.strip() == "10001"
+        assert docker("diff", container).stdout == ""
+        assert stop(container) == 0
+
+
+@pytest.mark.parametrize("program", ["training.service", "training.loop", "training", "monitoring", "training.compare"])
+def test_the_retraining_image_has_each_program(program: str, retraining: str) -> None:
+    said = docker("run", "--rm", *HARDENED, retraining, program, "--help", check=True).stdout
+    assert program in said
+
+
+def test_the_retraining_image_has_the_shipped_model(retraining: str) -> None:
+    script = "from occupancy import model; print(model.load('inference/model/model.ubj').version)"
+    said = docker("run", "--rm", "--entrypoint", "python", retraining, "-c", script, check=True).stdout
+    assert said.strip() == model.load(ROOT / "inference" / "model" / "model.ubj").version
 
 
 # --- the training image

@@ -111,8 +111,9 @@ def _loop(job: Job, folder: Path, home: Path) -> Result:
     out = folder / WORK / OUT
     with (out / "records.jsonl").open("wb") as records:
         status = _run(folder, ["training.loop", "run", f"--trigger={job.trigger}"], records.fileno())
-    lines = [json.loads(line) for line in (out / "records.jsonl").read_text("utf-8").splitlines() if line]
-    runs = [each for each in lines if each.get("event.dataset") == "occupancy.run"]
+    said = (out / "records.jsonl").read_text("utf-8")
+    sys.stdout.write(said)  # in a cluster they are carried from here
+    runs = [each for each in map(json.loads, said.splitlines()) if each.get("event.dataset") == "occupancy.run"]
     if not runs:
         raise Ended(_failed(folder, status))
     run = runs[-1]
