@@ -4,10 +4,12 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "continual": "what keeps a model good when the world changes: full retraining beside continued boosting and refreshed leaves",
     "drift": "false alarms, power and delay of monitoring's judge, beside naive KS, Evidently, NannyML and river",
     "drift_week": "a simulated week with a stuck sensor, a heating season and a change of behaviour, as a picture",
     "growth": "1, 2, 4, 8 replicas of the Deployment: answers a second, CPU and memory of each",
     "load": "a constant rate against any URL by k6: percentiles of the latency, what was dropped, a picture",
+    "loop": "the retraining loop, end to end, over simulated weeks: what it deployed, what it missed, what it made worse",
     "replicas": "100 readings at once to 1, 2, 3 replicas on a cluster, beside the least time that they can take",
     "seeds": "trains with ten seeds: how much of the result is chance",
     "serving": "the service's throughput beside an empty Flask handler, FastAPI and MLServer; its latency, start and memory",
