@@ -1,8 +1,8 @@
 """`python -m monitoring propose [FILE...]`: the minutes whose truth would teach most, by predictions that have none yet.
 
 First come those that the model doubts (the entropy of its probability) and those beyond what the clean reference days had
-(the hour's mean distance from the season). Left out is what was told with the service's token, what lies within a quarter of an
-hour of such a label or of another proposal in the room, since neighbours say the same, and the time of a sick sensor.
+(the hour's mean distance from the season). Neighbours say the same: a minute counts for less within two hours of a label that came
+with the service's token, or of a minute named before it, and for nothing within a quarter of an hour. So do those of a sick sensor.
 
 Exit status: 0 minutes are named; 1 there is none to name; 2 a setting or a file is wrong.
 """
@@ -26,7 +26,7 @@ from monitoring.records import ID, TIME, Records
 from monitoring.settings import Source
 from occupancy.reading import FEATURES, NAMES
 
-APART = 900.0  # seconds
+APART, FAR = 900.0, 7200.0  # seconds
 READING = [f"occupancy.reading.{name}" for name in NAMES]
 
 
@@ -75,22 +75,23 @@ def proposals(found: Records, by: Judge, count: int) -> list[Proposal]:
     rows = rows.sort_values([TIME, "occupancy.room", ID], kind="stable", ignore_index=True)
     told = records.labelled(found)
     told = told[told["trusted"]]
-    time, room = minutes.seconds(rows[TIME]), rows["occupancy.room"].to_numpy()
-    free = ~unwell(rows[TIME], rows["occupancy.room"], verdicts)
+    time, room = minutes.seconds(rows[TIME]), pd.factorize(rows["occupancy.room"])[0]
+    nearest = np.full(len(rows), np.inf)  # seconds to a minute whose truth is known, or will be
     far = np.zeros((len(rows), len(NAMES)))
     beyond = np.zeros((len(rows), len(NAMES)))
     for name, mine in rows.groupby("occupancy.room").indices.items():
-        free[mine] &= ~_near(time[mine], minutes.seconds(told.loc[told["room"] == name, "time"]))
+        nearest[mine] = _distance(time[mine], minutes.seconds(told.loc[told["room"] == name, "time"]))
         far[mine], beyond[mine] = novelty(rows.iloc[mine], by, str(name), state.rooms.get(str(name), Room()))
     uncertainty = entropy(rows["occupancy.probability"].to_numpy(np.float64))
-    most = beyond.max(axis=1, initial=0.0)
+    worth = uncertainty + beyond.max(axis=1, initial=0.0)
+    nearest[unwell(rows[TIME], rows["occupancy.room"], verdicts)] = 0.0
     taken: list[int] = []
-    for row in np.argsort(-(uncertainty + most), kind="stable").tolist():
-        if free[row]:
-            taken.append(row)
-            free[(np.abs(time - time[row]) < APART) & (room == room[row])] = False
-        if len(taken) == count:
+    while len(taken) < min(count, len(rows)):
+        left = np.where(nearest < APART, -1.0, worth * np.minimum(nearest / FAR, 1))
+        if left[best := int(np.argmax(left))] < 0:
             break
+        taken.append(best)
+        nearest = np.where(room == room[best], np.minimum(nearest, np.abs(time - time[best])), nearest)
     return [_proposal(rows.iloc[row], float(uncertainty[row]), beyond[row], far[row]) for row in taken]
 
 
@@ -119,16 +120,11 @@ def novelty(rows: pd.DataFrame, by: Judge, name: str, room: Room) -> tuple[Array
     return far, np.clip(beyond, 0, 1)
 
 
-def _near(time: Array, told: Array) -> Array:
-    """Tell of each time whether one of the others is nearer than APART; both in seconds."""
-    if not len(told):
-        return np.zeros(len(time), bool)
-    told = np.sort(told)
-    after = np.searchsorted(told, time)
-    distance = np.minimum(
-        np.abs(time - told[np.maximum(after - 1, 0)]), np.abs(time - told[np.minimum(after, len(told) - 1)])
-    )
-    return np.asarray(distance < APART)
+def _distance(time: Array, told: Array) -> Array:
+    """Give each time's distance from the nearest of the others, infinite where there is none; all in seconds."""
+    ends = np.concatenate(([-np.inf], np.sort(told), [np.inf]))
+    after = np.searchsorted(ends, time)
+    return np.asarray(np.minimum(time - ends[after - 1], ends[after] - time))
 
 
 def _proposal(row: Any, uncertainty: float, beyond: Array, far: Array) -> Proposal:
