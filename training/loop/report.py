@@ -119,7 +119,11 @@ def _proposed(lines: list[str]) -> Section:
 
 
 def _training(story: Story) -> Section:
-    said = f"Trained on old and recent readings: {story.challenger}. Its own report: training/{story.challenger}/report.html"
+    baselines = "no worse than" if story.training["gate"]["passed"] else "worse than"
+    said = (
+        f"Trained on old and recent readings: {story.challenger}; {baselines} the best baseline on the days held out. Its own report: "
+        f"training/{story.challenger}/report.html"
+    )
     scores = {
         "days held out": story.training["out_of_fold"]["model"],
         "back-test": story.training["back_test"]["model"],

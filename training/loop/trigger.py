@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-PERSON, RETRAIN = "person", "retrain"
+PERSON, RETRAIN, CLOSED = "person", "retrain", "closed"
 
 
 class Asked(NamedTuple):
-    """Why a run goes on: in words, the verdict's event and since when its readings count (empty and None for others)."""
+    """Why a run goes on: in words, since when readings count, and the verdict's event (empty for others)."""
 
     why: str
+    since: datetime
     event: str = ""
-    since: datetime | None = None
 
 
 class Stop(NamedTuple):
@@ -24,30 +24,49 @@ class Stop(NamedTuple):
     why: str
 
 
-def asked(trigger: str, verdicts: Sequence[str], by: str) -> Asked | Stop:
-    """Read the open verdicts, each a record as a line of JSON, and tell whether a run goes on.
+def asked(trigger: str, verdicts: Sequence[str], by: str, earliest: datetime) -> Asked | Stop:
+    """Read the verdicts, each a record as a line of JSON, by time, and tell whether a run goes on.
 
-    Of verdicts only one of consequence `retrain` sets it off, and an open health verdict of the same room stops it. A schedule
-    or a person goes on: `collect` leaves out what a sick sensor said.
+    Of verdicts only an open one of consequence `retrain` sets it off, and an open health verdict of the same room stops it. Its
+    readings count since the first such verdict of that room that is not older than `earliest`: one that closes for a weekend and
+    opens again is the same drift. A schedule or a person goes on: `collect` leaves out what a sick sensor said.
     """
-    found = [msgspec.json.decode(line) for line in verdicts]
-    sick = {_of(v, "room"): v for v in found if _of(v, "verdict.consequence") == PERSON}
     if trigger != "verdict":
-        return Asked(f"asked for by {by}")
-    loss = [v for v in found if _of(v, "verdict.consequence") == RETRAIN]
+        return Asked(f"asked for by {by}", earliest)
+    found = [Found.of(line) for line in verdicts]
+    over = {each.event for each in found if each.state == CLOSED}
+    still = [each for each in found if each.event not in over]
+    sick = {each.room: each for each in still if each.consequence == PERSON}
+    loss = [each for each in still if each.consequence == RETRAIN]
     if not loss:
-        return Stop("idle", f"no open verdict asks for retraining ({len(found)} open)")
-    well = [v for v in loss if _of(v, "room") not in sick]
+        return Stop("idle", f"no open verdict asks for retraining ({len(still)} open)")
+    well = [each for each in loss if each.room not in sick]
     if not well:
-        ill = sick[_of(loss[0], "room")]
+        ill = sick[loss[0].room]
         return Stop(
-            "blocked",
-            f"room {_of(ill, 'room')}: {_of(ill, 'verdict.message')}: mend the sensor first, its readings teach nothing true",
+            "blocked", f"room {ill.room}: {ill.message}: mend the sensor first, its readings teach nothing true"
         )
-    first = min(well, key=lambda v: str(_of(v, "verdict.since")))
-    why = f"room {_of(first, 'room')}: {_of(first, 'verdict.message')}"
-    return Asked(why, str(_of(first, "verdict.event")), datetime.fromisoformat(str(_of(first, "verdict.since"))))
+    first = min(well, key=lambda each: each.since)
+    before = [
+        each.since for each in found if (each.room, each.rule) == (first.room, first.rule) and each.since >= earliest
+    ]
+    return Asked(f"room {first.room}: {first.message}", max(earliest, min(before, default=earliest)), first.event)
 
 
-def _of(verdict: dict[str, Any], name: str) -> Any:
-    return verdict[f"occupancy.{name}"]
+class Found(NamedTuple):
+    """What counts of a verdict record."""
+
+    room: str
+    event: str
+    rule: str
+    state: str
+    consequence: str
+    message: str
+    since: datetime
+
+    @classmethod
+    def of(cls, line: str) -> "Found":
+        """Read a record's line."""
+        fields: dict[str, Any] = msgspec.json.decode(line)
+        told = {name: fields[f"occupancy.verdict.{name}"] for name in cls._fields[1:]}
+        return cls(room=fields["occupancy.room"], **{**told, "since": datetime.fromisoformat(told["since"])})
