@@ -4,8 +4,8 @@ Looks at the model deployed last, and takes it back where labels since show it w
 a new model? -> its labels -> a model trained on old and recent readings -> the gate, on labels that came later -> a deployment. It
 stops at the first doubt, and leaves a record (standard output, and the journal) and a report in any case.
 
-Exit status: 0 deployed, or nothing asked; 1 stopped, or taken back: the record says why; 2 a setting or a file is wrong, or a
-step failed.
+Exit status: 0 done, whatever was decided: the record says what; 1 the live model was taken back; 2 a setting or a file is wrong,
+or a step failed.
 """
 
 import shutil
@@ -31,7 +31,7 @@ from training.loop.targets import NotDeployed, Target
 from training.loop.trigger import Asked, Stop
 
 BETTER, WORSE = 0, 3  # exit statuses of training.compare
-STATUS = {"deployed": 0, "idle": 0, "failed": 2}
+STATUS = {"undone": 1, "failed": 2}
 
 
 class Loop(Common, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], execute: Execute = ste
         sys.stdout.write(record.line(entry.record()).decode())
         report = write(entry, story, journal, live=target.live())
     print(f"{entry.outcome}: {entry.why}\nlook at   {report}", file=sys.stderr)
-    return STATUS.get(entry.outcome, 1)
+    return STATUS.get(entry.outcome, 0)
 
 
 def attempt(work: Work) -> Stop:
