@@ -6,6 +6,7 @@ is a result, whatever it says; 143 after SIGTERM, without one.
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from occupancy.errors import InputError
 from training.service.jobs import LOG, OUT, RESULT, WORK, Job, Result, State, tail, write_whole
 from training.service.orders import Range, fetch, flags, locate
 from training.service.runners import PID
-from training.service.settings import Settings, read
+from training.service.settings import PREFIX, Settings, read
 
 INTERRUPTED, TERMINATED = 128, 128 + signal.SIGTERM
 REFUSED = 3  # what `training` ends with when its gate refuses
@@ -30,6 +31,10 @@ TOO_FEW = 1  # what `monitoring collect` ends with
 
 class Terminated(BaseException):
     """SIGTERM came."""
+
+
+class NotPublished(InputError):
+    """The model can't be put where models are."""
 
 
 class Ended(Exception):
@@ -60,6 +65,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         result = ended.result
     except Terminated:
         return TERMINATED
+    except Exception as error:
+        logging.getLogger("training.service").exception("unexpected error")
+        result = Result(state="failed", why=f"unexpected error, see the log: {type(error).__name__}")
     finally:
         shutil.rmtree(folder / WORK, ignore_errors=True)
     write_whole(folder / RESULT, msgspec.json.encode(result))
@@ -84,7 +92,22 @@ def _train(job: Job, folder: Path, settings: Settings) -> Result:
             else _failed(folder, status)
         )
     sha256 = hashlib.sha256((out / "model.ubj").read_bytes()).hexdigest()
+    if settings.models:
+        _publish(out / sha256[:12], Path(settings.models), job.id)
     return Result(state="succeeded", status=status, version=sha256[:12], sha256=sha256)
+
+
+def _publish(made: Path, models: Path, job_id: str) -> None:
+    """Put a model with its companions where models are deployed from, whole or not at all."""
+    new, target = models / f".new-{job_id}", models / made.name
+    try:
+        shutil.copytree(made, new)
+        new.rename(target)
+    except OSError as error:
+        if not target.is_dir():  # the same model may be there already
+            raise NotPublished(f"{PREFIX}MODELS={models} can't be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _file(name: str, target: Path, settings: Settings) -> Path:
@@ -109,11 +132,12 @@ def _collect(wanted: Range, folder: Path) -> Path:
 def _loop(job: Job, folder: Path, home: Path) -> Result:
     """Run the loop; its record, the last line of its output, says what came of it, and where its report is."""
     out = folder / WORK / OUT
-    with (out / "records.jsonl").open("wb") as records:
-        status = _run(folder, ["training.loop", "run", f"--trigger={job.trigger}"], records.fileno())
+    with (out / "records.jsonl").open("wb") as file:
+        status = _run(folder, ["training.loop", "run", f"--trigger={job.trigger}"], file.fileno())
     said = (out / "records.jsonl").read_text("utf-8")
     sys.stdout.write(said)  # in a cluster they are carried from here
-    runs = [each for each in map(json.loads, said.splitlines()) if each.get("event.dataset") == "occupancy.run"]
+    records = [json.loads(line) for line in said.splitlines() if line.startswith("{")]  # libraries may print, too
+    runs = [each for each in records if each.get("event.dataset") == "occupancy.run"]
     if not runs:
         raise Ended(_failed(folder, status))
     run = runs[-1]
@@ -151,6 +175,7 @@ def _last_line(folder: Path) -> str:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the command may be putting things in order
     raise Terminated
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from occupancy.errors import InputError
-from training.service.jobs import WAITS, WORK, Job, Store
+from training.service.jobs import OUT, WAITS, WORK, Job, Store
 from training.service.orders import Order
 from training.service.runners import CantStart, Runner
 from training.service.settings import Settings
 
 LOOK_SECONDS = 1.0
-GRACE = timedelta(seconds=30)
-"""Between asking a job to end and making it."""
+PAUSE_SECONDS = 10.0
+"""Before the next look where one failed."""
+GRACE = timedelta(seconds=150)
+"""Between asking a job to end and making it: a deployment that the loop has begun is seen through, or taken back."""
 log = logging.getLogger("training.service")
 
 
@@ -72,9 +74,10 @@ class Queue:
                 self.look()
                 self.trouble = ""
             except Exception as error:  # such as a cluster that does not answer: jobs wait for it
-                log.exception("jobs can't be looked after; trying again")
+                if not self.trouble:
+                    log.exception("jobs can't be looked after; trying again")
                 self.trouble = type(error).__name__
-            self._wake.wait(LOOK_SECONDS)
+            self._wake.wait(PAUSE_SECONDS if self.trouble else LOOK_SECONDS)
             self._wake.clear()
 
     def look(self) -> None:
@@ -113,8 +116,9 @@ class Queue:
 
     def _settle(self, job: Job, ended: str) -> None:
         """Write how a job ended: as its process says, unless it was ended before it could."""
-        shutil.rmtree(self.store.folder(job.id) / WORK, ignore_errors=True)  # of a process that was killed
         result = self.store.result(job)
+        for left in (WORK,) if result else (WORK, OUT):  # of a process that was killed
+            shutil.rmtree(self.store.folder(job.id) / left, ignore_errors=True)
         if result and not (job.stopping and result.state == "failed"):
             job.state, job.why, job.status = result.state, result.why, result.status
             job.version, job.sha256 = result.version, result.sha256

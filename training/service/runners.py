@@ -68,11 +68,11 @@ class Processes:
         return "the machine or the process ended"
 
     def cancel(self, job: Job, folder: Path, *, hard: bool) -> None:  # noqa: ARG002
-        """Signal all processes of the job's session."""
+        """Signal the job's process, which tells its command once however often it hears it; `hard`: kill them all."""
         number = (folder / PID).read_text("ascii")  # the process writes it first of all; until then: at the next look
         if number.isdecimal():
             with suppress(ProcessLookupError):
-                os.killpg(int(number), signal.SIGKILL if hard else signal.SIGTERM)
+                os.killpg(int(number), signal.SIGKILL) if hard else os.kill(int(number), signal.SIGTERM)
 
 
 class Cluster:

@@ -28,6 +28,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "127.0.0.1:8090"
     token_file: Annotated[str, Meta(description="file with the token that all but health checks must send")] = ""
     jobs: Annotated[str, Meta(min_length=1, description="folder of the jobs, each in one of its own")] = "out/jobs"
+    models: Annotated[
+        str, Meta(description="folder into which each model is put too, as VERSION/, to be deployed from; empty: none")
+    ] = ""
     data: Annotated[
         str, Meta(min_length=1, description="folder below which the data files are that a job may name")
     ] = "data/original"

@@ -37,6 +37,24 @@ def test_a_job_trains_a_model(queue: Queue, room: Room) -> None:
     assert made(queue, job.id) == {"job.json", "log", "pid", "out", "result.json"}
 
 
+def test_a_model_is_put_where_models_are_deployed_from_too(
+    queue: Queue, room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    monkeypatch.setenv("TRAINING_SERVICE_MODELS", str(models))
+    models.write_text("no folder")
+    asked = order(room, seed=3)
+    lost = until(queue, queue.add(asked, "person", "")[0], ended)
+    assert (lost.state, lost.version) == ("failed", "")
+    assert lost.why == f"TRAINING_SERVICE_MODELS={models} can't be written: Not a directory"
+    models.unlink()
+    for _ in range(2):  # the same model
+        job = until(queue, queue.add(asked, "person", "")[0], ended)
+        assert job.state == "succeeded", job.why
+        assert [path.name for path in models.iterdir()] == [job.version]
+        assert model.load(models / job.version / "model.ubj").sha256 == job.sha256
+
+
 def test_a_job_that_training_takes_for_wrong_says_what_training_says(queue: Queue, room: Room) -> None:
     (room[0].parent / "bad.csv").write_text("date,Temperature\n")
     job = until(queue, queue.add(Order(data=Data(training="bad.csv")), "person", "")[0], ended)
@@ -88,6 +106,7 @@ assert sys.argv[1:] == ["run", "--trigger=verdict"], sys.argv
 report = pathlib.Path(os.environ["LOOP_FOLDER"], "runs", "0123456789ab-1", "report.html")
 report.parent.mkdir(parents=True)
 report.write_text("the report")
+print("a line that is no record")
 print(json.dumps({{**{run}, "occupancy.run.outcome": "{outcome}"}}))
 """
 
@@ -116,7 +135,7 @@ def test_what_came_of_the_loop_is_read_from_its_record(
     assert job.version == ("f8fbf10b52fd" if outcome == "deployed" else "")
     out = queue.store.folder(job.id) / OUT
     assert (out / "report.html").read_text() == "the report"
-    record: dict[str, Any] = json.loads((out / "records.jsonl").read_text())
+    record: dict[str, Any] = json.loads((out / "records.jsonl").read_text().splitlines()[-1])
     assert record["event.id"] == "0123456789ab-1"
 
 
