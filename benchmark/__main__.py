@@ -4,6 +4,7 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "blocks": "the gate's interval: how often it misses the truth, by the length of its blocks",
     "continual": "what keeps a model good when the world changes: full retraining beside continued boosting and refreshed leaves",
     "drift": "false alarms, power and delay of monitoring's judge, beside naive KS, Evidently, NannyML and river",
     "drift_week": "a simulated week with a stuck sensor, a heating season and a change of behaviour, as a picture",
