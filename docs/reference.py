@@ -1,9 +1,11 @@
 """`make docs`: writes docs/reference.md from the tables in the code, so that the two can't differ (a test holds them)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import get_args, get_type_hints
+
+import msgspec
 
 from inference.metrics import FIGURES
 from inference.openapi.document import document
@@ -17,6 +19,8 @@ from monitoring.drift.verdict import RULES
 from monitoring.settings import Elasticsearch
 from occupancy import record, settings
 from occupancy.reading import DERIVED, FEATURES, NAMES, Reading
+from training.loop import settings as loop
+from training.service import settings as service
 from training.settings import Settings as Training
 from training.space import PARAMETERS
 
@@ -121,7 +125,26 @@ Variables, or flags of `python -m monitoring COMMAND` (which win). How to reach 
 
 An unknown variable that begins with `{monitoring.PREFIX}` is an error.
 
-{_commands()}
+{_commands("monitoring", monitoring.tables(), monitoring.PREFIX, Elasticsearch)}
+
+## Retraining's settings
+
+Variables, or flags of `python -m training.loop COMMAND` (which win); an unknown variable that begins with `{
+        loop.PREFIX
+    }` is an error.
+All commands have these:
+
+{_settings(settings.rows(loop.Common, loop.PREFIX))}
+
+{_commands("training.loop", loop.tables(), loop.PREFIX, loop.Common)}
+
+## The training service's settings
+
+Variables, or flags of `python -m training.service` (which win); an unknown variable that begins with `{
+        service.PREFIX
+    }` is an error.
+
+{_settings(settings.rows(service.Settings, service.PREFIX))}
 
 ## Verdicts
 
@@ -154,15 +177,21 @@ standard output.
 """
 
 
-def _commands() -> str:
-    """List the settings of each of monitoring's commands, but for those that all have."""
-    common = {row.variable for row in settings.rows(Elasticsearch)}
+def _commands(
+    program: str, tables: Mapping[str, type[msgspec.Struct]], prefix: str, common: type[msgspec.Struct]
+) -> str:
+    """List the settings of each of a program's commands, but for those that all have."""
+    shared = set(settings.rows(common, prefix))
     parts = []
-    for command, table in monitoring.tables().items():
-        own = [row for row in settings.rows(table, monitoring.PREFIX) if row.variable not in common]
-        rows = [(r.variable or "", f"`{r.flag}`" if r.flag else "FILE...", r.default or "none", r.help) for r in own]
-        listed = _table(("variable", "flag", "default", "meaning"), rows)
-        parts.append(f"`python -m monitoring {command}`\n\n{listed}")
+    for command, table in tables.items():
+        named = zip(table.__struct_fields__, settings.rows(table, prefix), strict=True)
+        rows = [
+            (row.variable, f"`{row.flag}`" if row.flag else f"{name.upper()}...", row.default or "none", row.help)
+            for name, row in named
+            if row not in shared
+        ]
+        listed = _table(("variable", "flag", "default", "meaning"), rows) if rows else "The common ones alone."
+        parts.append(f"`python -m {program} {command}`\n\n{listed}")
     return "\n\n".join(parts).replace(monitoring.SHIPPED_REFERENCE, "that of the shipped model")
 
 

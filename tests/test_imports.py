@@ -51,6 +51,8 @@ TESTED_ELSEWHERE = {
     "monitoring/drift/learning.py": "tests/monitoring/drift/test_judge.py",
     "monitoring/drift/verdict.py": "tests/monitoring/drift/test_command.py",
     "monitoring/settings.py": "tests/occupancy/test_settings.py",
+    "training/loop/undo.py": "tests/training/loop/test_deploy.py",
+    "training/loop/reset.py": "tests/training/loop/test_deploy.py",
     "training/trackers/jsonl.py": "tests/training/test_trackers.py",
 }
 NOT_TESTED = {"occupancy/errors.py": "a class without code", "monitoring/drift/limits.py": "a table without code"}
@@ -106,6 +108,12 @@ def test_imports_go_one_way() -> None:
         found = {top(module) for module in imports(source.tree)}
         assert "" not in found, f"{source.path}: imports are written in full, not relative"
         assert found & OURS <= MAY_IMPORT[source.package] | {source.package}, source.path
+
+
+def test_the_loop_runs_other_programs_by_their_commands_and_imports_none_of_them() -> None:
+    for source in sources("training/loop"):
+        found = {module for module in imports(source.tree) if top(module) in OURS - {"occupancy"}}
+        assert all(module == "training" or module.startswith("training.loop") for module in found), source.path
 
 
 def serving() -> list[Source]:
