@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 
+from monitoring.drift import verdict, webhook
 from occupancy import model
 from tests.training.service.conftest import TOKEN
 from training.service.jobs import Job
@@ -107,6 +108,22 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_goes_on(
         os.kill(int(worker), signal.SIGKILL)
         until(lambda: ready(url))
         assert until(lambda: is_over(url, job_id))["state"] == "succeeded"
+
+
+@pytest.mark.usefixtures("_no_job_is_left")
+def test_the_watchers_verdict_begins_the_loop(settings: Settings, tmp_path: Path) -> None:
+    figures = {"at": 2e9, "since": 2e9, "value": 0.3, "limit": 0.1, "rarity": 1e4}
+    worse = verdict.say("loss", "4.12", None, "opened", **figures)
+    sick = verdict.say("run", "4.12", "CO2", "opened", **figures)
+    away = {"ELASTICSEARCH_URL": "http://127.0.0.1:9", "LOOP_FOLDER": str(tmp_path / "loop")}
+    with serving(settings, tmp_path / "log", **away) as url:
+        for _ in range(2):  # the watcher asks again where it got no answer
+            assert webhook.post(f"{url}/verdicts", settings.token_file, [sick, worse]) == ([], "")
+        (job,) = requests.get(f"{url}/jobs", headers=HEADERS, timeout=60).json()["jobs"]
+        assert (job["order"]["kind"], job["trigger"]) == ("loop", "verdict")
+        found = until(lambda: is_over(url, job["id"]))
+        assert (found["state"], found["status"]) == ("failed", 2), found
+        assert webhook.post(f"{url}/verdicts", "", [worse])[1].startswith("MONITORING_WEBHOOK: it answers 401")
 
 
 @pytest.mark.usefixtures("_no_job_is_left")
