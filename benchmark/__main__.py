@@ -11,6 +11,7 @@ BENCHMARKS = {
     "growth": "1, 2, 4, 8 replicas of the Deployment: answers a second, CPU and memory of each",
     "load": "a constant rate against any URL by k6: percentiles of the latency, what was dropped, a picture",
     "loop": "the retraining loop, end to end, over simulated weeks: what it deployed, what it missed, what it made worse",
+    "proposals": "labels that propose names beside labels drawn at random: what a model that learns from them gets wrong later",
     "replicas": "100 readings at once to 1, 2, 3 replicas on a cluster, beside the least time that they can take",
     "seeds": "trains with ten seeds: how much of the result is chance",
     "serving": "the service's throughput beside an empty Flask handler, FastAPI and MLServer; its latency, start and memory",
