@@ -173,6 +173,22 @@ def test_a_job_that_is_deleted_by_somebody_else_is_lost(here: Here) -> None:
     assert (done["state"], done["why"]) == ("failed", "its Job is gone")
 
 
+def test_a_job_that_needs_more_memory_than_it_may_have_says_so(here: Here) -> None:
+    def limited(memory: str) -> None:
+        path = "/spec/jobTemplate/spec/template/spec/containers/0/resources"
+        change = [
+            {"op": "replace", "path": f"{path}/{kind}/memory", "value": memory} for kind in ("requests", "limits")
+        ]
+        here("patch", "cronjob", "training-job", "--type=json", f"--patch={json.dumps(change)}")
+
+    limited("32Mi")
+    with forwarded(here) as url:
+        done = waited(here, url, post(f"{url}/jobs", {})["id"])
+    limited("512Mi")
+    assert done["state"] == "failed"
+    assert "OOMKilled" in done["why"], done["why"]
+
+
 def test_a_job_whose_template_is_missing_says_so(here: Here) -> None:
     manifest = json.loads(here("get", "cronjob", "training-job", "--output=json"))
     here("delete", "cronjob", "training-job")
@@ -199,7 +215,7 @@ def test_the_loop_is_begun_by_a_verdict_with_rights_of_its_own(here: Here) -> No
 MAY = {
     "training-service": {
         ("create", "jobs"), ("get", "jobs"), ("list", "jobs"), ("delete", "jobs"), ("get", "cronjobs/training-job"),
-        ("get", "cronjobs/retraining"),
+        ("get", "cronjobs/retraining"), ("list", "pods"),
     },
     "retraining": {("get", "deployments/inference"), ("patch", "deployments/inference"), ("list", "pods"), ("list", "replicasets")},
 }  # fmt: skip

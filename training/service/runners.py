@@ -92,7 +92,7 @@ class Cluster:
                 config.load_kube_config()  # type: ignore[no-untyped-call]
             except config.ConfigException as error:
                 raise InvalidSetting(f"{PREFIX}RUNNER=kubernetes: there is no cluster here: {error}") from None
-        self._client, self._jobs = client, cast(Any, client.BatchV1Api())
+        self._client, self._jobs, self._pods = client, cast(Any, client.BatchV1Api()), cast(Any, client.CoreV1Api())
         self._namespace, self._templates = namespace, templates
 
     def start(self, job: Job, folder: Path) -> None:
@@ -120,7 +120,15 @@ class Cluster:
             return "its Job is gone"
         conditions = found.status.conditions or []
         over = [each for each in conditions if each.type in ("Complete", "Failed") and each.status == "True"]
-        return f"its Job ended: {over[0].reason}: {over[0].message}" if over else ""
+        return f"its Job ended: {over[0].reason}{self._how(job)}" if over else ""
+
+    def _how(self, job: Job) -> str:
+        """Say how its pod ended, such as for want of memory; nothing where there is no pod any more."""
+        pods = self._pods.list_namespaced_pod(
+            self._namespace, label_selector=f"occupancy/job={job.id}", _request_timeout=CLUSTER_SECONDS
+        )
+        states = [each.state.terminated for pod in pods.items for each in pod.status.container_statuses or []]
+        return "".join(f": {state.reason} with exit status {state.exit_code}" for state in states if state)
 
     def cancel(self, job: Job, folder: Path, *, hard: bool) -> None:  # noqa: ARG002 -- the kubelet ends it, after its grace period by force
         """Delete the Job; it goes once its pod has."""
