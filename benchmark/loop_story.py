@@ -90,7 +90,7 @@ def picture(told: Stream, played: Played, folder: Path) -> dict[str, Any]:
         {"data": {"values": onset}, "mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": {"x": x}},
         {"data": {"values": marks}, "mark": {"type": "rule", "strokeWidth": 2}, "encoding": {"x": x}},
     ]
-    text = {"type": "text", "align": "left", "dx": 4, "baseline": "top"}
+    text = {"type": "text", "align": "right", "dx": -4, "baseline": "top"}
     named = {
         "data": {"values": marks},
         "mark": text,

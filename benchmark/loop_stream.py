@@ -91,10 +91,9 @@ def simulated_room(seed: int, days: int) -> Room:
     start = date(2015, 1, 1) + timedelta(days=int(np.random.default_rng((seed, 2)).integers(365)))
     frame = simulate(TEST_DAYS + LEARNING_DAYS + 1 + days + FUTURE_DAYS, seed, start)
     learned = (TEST_DAYS + LEARNING_DAYS) * DAY
-    ends = [TEST_DAYS * DAY, learned, learned + MORNING, learned + MORNING + days * DAY]
-    test, history, _, production, future = (
-        frame[begin:end].reset_index(drop=True) for begin, end in pairwise([0, *ends, len(frame)])
-    )
+    begin = learned + MORNING
+    cuts = [0, TEST_DAYS * DAY, learned, begin, begin + days * DAY, begin + (days + FUTURE_DAYS) * DAY]
+    test, history, _, production, future = (frame[a:b].reset_index(drop=True) for a, b in pairwise(cuts))
     return Room(f"room-{seed}", test, history, production, future, onset=2 * DAY + DAY // 2 - MORNING)
 
 
