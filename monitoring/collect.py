@@ -23,6 +23,7 @@ from monitoring.drift.verdict import HEALTH, Verdict
 from monitoring.records import ID, Records
 from monitoring.saving import save
 from monitoring.settings import Source
+from occupancy.dataset import SIMULATED
 from occupancy.mapping import COLUMNS, DATE, LABEL, ROOM
 from occupancy.reading import NAMES
 
@@ -43,12 +44,14 @@ class Collect(Source, frozen=True, kw_only=True):
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Collect, and say in a line or two what came of it; gives the exit status."""
     table = settings.read(Collect, "collect", argv, environ, __doc__)
-    rows, left_out = collected(recorded(table, "collect"), chosen(table))
+    found = recorded(table, "collect")
+    rows, left_out = collected(found, chosen(table))
     without = "".join(f"; {count} left out {why}" for why, count in left_out.items() if count)
     if lacks := missing(rows, table):
         print(f"collect: {len(rows)} labels can be used, and it takes {lacks}{without}")
         return 1
-    save(table.save_path, rows.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ").encode())
+    text = rows.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+    save(table.save_path, (notice(found) + text).encode())
     span = f"{rows[DATE].iloc[0]:%Y-%m-%d %H:%M} to {rows[DATE].iloc[-1]:%Y-%m-%d %H:%M} UTC"
     of = f" of {rooms} rooms" if (rooms := rows[ROOM].nunique()) > 1 else ""
     print(
@@ -56,6 +59,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         f"{int(rows['asked'].sum())} of them asked for{without}"
     )
     return 0
+
+
+def notice(found: Records) -> str:
+    """Mark the file as simulated where a model of simulated data gave the answers: that is a demonstration."""
+    simulated = found.predictions.get("occupancy.simulated", pd.Series(dtype=object)).to_numpy() == np.True_
+    return f"{SIMULATED}: answered by a model that was trained on simulated data\n" if simulated.any() else ""
 
 
 def collected(found: Records, by: Judge) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 
-class Reading(BaseModel):  # type: ignore[misc] # pydantic is not installed where types are checked
+class Reading(BaseModel): # pydantic is not installed where types are checked
     """One reading of a room's sensors, in the order of the model's inputs."""
 
     Temperature: float = Field(ge=-40, le=60)
@@ -26,7 +26,7 @@ class Reading(BaseModel):  # type: ignore[misc] # pydantic is not installed wher
     HumidityRatio: float = Field(ge=0, le=0.2)
 
 
-class Answer(BaseModel):  # type: ignore[misc]
+class Answer(BaseModel):
     """What the model says of a reading."""
 
     label: int

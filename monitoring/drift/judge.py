@@ -132,6 +132,7 @@ def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdi
     if not len(seen):
         return []
     verdicts += _gaps(room, name, health.stale(seen, room.seen, room.memory, limits), limits)
+    verdicts += _heard(room, name, float(seen[0]))
     room.seen = float(seen[-1])
     if len(new):
         signals.append(health.ratio(new, room.memory, limits))
@@ -194,6 +195,18 @@ def _gaps(room: Room, name: str, gaps: list[tuple[float, float]], limits: Limits
             verdicts.append(say("stale", name, None, OPENED, at=at, value=limits.stale_seconds / 60, **said))
         verdicts.append(say("stale", name, None, CLOSED, at=until, value=(until - since) / 60, **said))
     return verdicts
+
+
+def _heard(room: Room, name: str, first: float) -> list[Verdict]:
+    """End a silence whose readings came late: then there is no gap between them that would."""
+    silence = room.open.pop("stale:", None)
+    if silence is None:
+        return []
+    value, at = (
+        (first - silence.since) / 60,
+        max(first, silence.since + 60 * silence.limit),
+    )  # not before it was noticed
+    return [say("stale", name, None, CLOSED, at=at, since=silence.since, value=value, limit=silence.limit)]
 
 
 def _silent(room: Room, name: str, now: float, limits: Limits) -> list[Verdict]:

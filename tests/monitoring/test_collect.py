@@ -25,10 +25,12 @@ def season() -> Season:
 def told(tmp_path: Path, season: Season) -> Any:
     """Write records of readings, each fifth with its truth an hour later; gives what `collect` says of them."""
     (tmp_path / "reference.json").write_bytes(reference.dump(season.reference))
-    boot = record.Boot("occupancy-inference", "0.1.0", "0123456789ab", simulated=False)
     request = record.Request("q", "", "", 0)
 
-    def collect(frame: pd.DataFrame, *argv: str, token: bool = True, rooms: int = 1, each: int = 5) -> tuple[int, Path]:
+    def collect(
+        frame: pd.DataFrame, *argv: str, token: bool = True, rooms: int = 1, each: int = 5, simulated: bool = False
+    ) -> tuple[int, Path]:
+        boot = record.Boot("occupancy-inference", "0.1.0", "0123456789ab", simulated=simulated)
         with (tmp_path / "records.jsonl").open("wb") as file:
             for n, (when, *values, label) in enumerate(frame[[DATE, *NAMES, LABEL]].itertuples(index=False)):
                 at = when.to_pydatetime().astimezone(UTC)
@@ -73,6 +75,13 @@ def test_nothing_is_learned_from_while_a_sensor_is_unwell(told: Any, season: Sea
     assert not ((times > begun) & (times < begun + timedelta(days=1))).any()
     assert len(times) > 3 * 1440 / 5 - 100
     assert "left out while a sensor of their room was unwell" in capsys.readouterr().out
+
+
+def test_what_a_model_of_simulated_data_answered_is_marked(told: Any, season: Season) -> None:
+    status, saved = told(season.week.head(4 * 1440), simulated=True)
+    assert status == 0
+    assert dataset.read(saved).simulated
+    assert not dataset.read(told(season.week.head(4 * 1440))[1]).simulated
 
 
 def test_labels_without_the_token_are_none(told: Any, season: Season, capsys: Any) -> None:

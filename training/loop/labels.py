@@ -57,8 +57,13 @@ def part(labels: Labels, share: float, least_days: int) -> tuple[Labels, Labels]
     return labels._replace(rows=learn), labels._replace(rows=judge)
 
 
-def lacks(labels: Labels, what_for: str, least: int) -> str:
-    """Say what labels lack that need `least` of occupied and as many of empty; nothing where they are enough."""
+def lacks(labels: Labels, what_for: str, least: int, least_days: int) -> str:
+    """Say what labels lack that need `least` of occupied, as many of empty, and so many dates; nothing where they are enough."""
     empty = len(labels.rows) - labels.occupied
-    lacking = [f"{least - n} {word}" for n, word in ((labels.occupied, "occupied"), (empty, "empty")) if n < least]
+    wanted = {
+        "dates": least_days - len(labels.dates),
+        "occupied": least - labels.occupied,
+        "empty": least - empty,
+    }
+    lacking = [f"{count} {what}" for what, count in wanted.items() if count > 0]
     return f"{len(labels.rows)} are there to {what_for}: {' and '.join(lacking)} more are needed" if lacking else ""

@@ -51,7 +51,7 @@ class Loop(Common, frozen=True, kw_only=True):
     held_out_share: Annotated[
         float, Meta(gt=0, lt=1, description="share of the recent dates that judge, the last ones")
     ] = 0.5
-    held_out_days: Annotated[int, Meta(ge=2, description="of how many dates they are at least")] = 2
+    least_days: Annotated[int, Meta(ge=2, description="dates that both parts need")] = 2
     least_each: Annotated[int, Meta(ge=1, description="labels of occupied, and of empty, that both parts need")] = 10
     cooldown_hours: Annotated[float, Meta(ge=0, description="time that a deployed model is given")] = 24.0
     budget: Annotated[int, Meta(ge=0, description="deployments by the loop within BUDGET_DAYS")] = 4
@@ -164,7 +164,7 @@ def review(work: Work, deployments: Sequence[Deployment]) -> Stop | None:
         return None
     path = work.story.folder / "review.csv"
     collected = work.step("review-labels", *_collect(work, path, last.at, 40), "--least-each=5", expected=(0, 1, 2))
-    if collected.status or len(labels.read(path).dates) < work.table.held_out_days:  # 2: no answer since
+    if collected.status or len(labels.read(path).dates) < work.table.least_days:  # 2: no answer since
         return None
     paths = (*_models(work, last.previous, last.version), str(path))
     compared = work.step("review", "training.compare", "--json", *paths, expected=(0, 1, WORSE))
@@ -184,10 +184,10 @@ def collect(work: Work, asked: Asked) -> Stop | None:
     done = work.step("collect", *_collect(work, path, since, table.least), expected=(0, 1))
     if done.status == 0:
         story.labels = labels.read(path)
-        learn, story.held_out = labels.part(story.labels, table.held_out_share, table.held_out_days)
-        lacks = labels.lacks(learn, "learn from", table.least_each) or labels.lacks(
-            story.held_out, "judge by", table.least_each
-        )
+        learn, story.held_out = labels.part(story.labels, table.held_out_share, table.least_days)
+        parts = {"learn from": learn, "judge by": story.held_out}
+        lacking = (labels.lacks(part, what, table.least_each, table.least_days) for what, part in parts.items())
+        lacks = next(filter(None, lacking), "")
         if not lacks:
             labels.write(story.folder / "recent.csv", learn)
             labels.write(story.folder / "held-out.csv", story.held_out)

@@ -131,6 +131,19 @@ def test_silence_is_noticed_while_it_lasts(season: Season) -> None:
     assert [(v.rule, v.state) for v in advance(state, late, by, None)] == [("stale", "closed")]
 
 
+def test_a_silence_whose_readings_come_late_is_over(season: Season) -> None:
+    state, by = State(), Judge(season.reference)
+    first, rest = cut(as_records(season.week.head(3000)), 2000)
+    advance(state, first, by)
+    end = first.predictions["@timestamp"].iloc[-1].timestamp()
+    (opened,) = advance(state, NOTHING, by, end + 700)
+    (closed,) = advance(state, rest, by, None)
+    assert (opened.state, closed.rule, closed.state) == ("opened", "stale", "closed")
+    assert closed.since == opened.since
+    assert closed.at >= opened.at
+    assert closed.record("")["occupancy.verdict.event"] == opened.record("")["occupancy.verdict.event"]
+
+
 def test_a_hundred_random_readings_are_not_judged(season: Season) -> None:
     frame = season.with_faults(Fault("offset", "Temperature", NOON, NOON + 900, 3)).sample(100, random_state=1)
     state, by = State(), Judge(season.reference)

@@ -3,6 +3,7 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import xgboost
@@ -11,7 +12,7 @@ from monitoring.drift.verdict import CLOSED, OPENED, say
 from occupancy import dataset, model, record, reference, simulate
 from occupancy.mapping import DATE, LABEL
 from occupancy.reading import NAMES
-from training.loop import run
+from training.loop import run, steps
 from training.loop.deploy import deploy
 from training.loop.journal import Deployment, Journal, Run
 from training.loop.targets import Pointer
@@ -60,7 +61,7 @@ class Room:
     def train(self, **more: str) -> str:
         """Train by the command, as whoever sets the platform up; gives the version."""
         out = self.folder / "training.out"
-        assert run.steps.execute(["training"], {**self.environ, "SAVE_PATH": str(self.models), **more}, out) == 0
+        assert steps.execute(["training"], {**self.environ, "SAVE_PATH": str(self.models), **more}, out) == 0
         return (self.models / "current").readlink().name
 
     def put_live(self, version: str, day: float = -0.5, run_id: str = "") -> None:
@@ -117,7 +118,7 @@ def turned_over(place: Room) -> str:
     said = booster.inplace_predict(values, validate_features=False)
     golden = [model.Golden(tuple(map(float, v)), float(p)) for v, p in zip(values, said, strict=True)]
     card = model.load(place.models / "current" / model.FILE).card
-    raw = model.dump(booster, model.msgspec.structs.replace(card, golden=golden))
+    raw = model.dump(booster, msgspec.structs.replace(card, golden=golden))
     version = model.parse(raw, "it").version
     (place.models / version).mkdir()
     (place.models / version / model.FILE).write_bytes(raw)
