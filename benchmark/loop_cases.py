@@ -8,7 +8,7 @@ import pandas as pd
 from benchmark.drift_cases import BEHAVIOUR, CASES, CLEAN, Case, Spoil
 from benchmark.drift_rooms import DAY
 from occupancy.mapping import DATE, LABEL
-from occupancy.simulate import LAMPS_LUX, Fault
+from occupancy.simulate import LAMPS_LUX, PRECISION, Fault
 
 
 def changed(case: Case, frame: pd.DataFrame, onset: int, seed: int) -> pd.DataFrame:
@@ -20,11 +20,12 @@ def changed(case: Case, frame: pd.DataFrame, onset: int, seed: int) -> pd.DataFr
 def _shift(hours: int) -> Spoil:
     """Move the people, and what they do to the air, by some hours; the sun stays, and whoever works then needs lamps."""
 
-    def moved(frame: pd.DataFrame, onset: int, _seed: int) -> pd.DataFrame:
+    def moved(frame: pd.DataFrame, onset: int, seed: int) -> pd.DataFrame:
         rows = frame.iloc[onset:]
         sun = rows["Light"] - LAMPS_LUX * ((rows[LABEL] == 1) & (rows["Light"] >= 0.95 * LAMPS_LUX))
         new = {c: np.roll(rows[c].to_numpy(), 60 * hours) for c in rows.columns if c not in (DATE, "Light")}
-        new["Light"] = np.round(sun.clip(lower=0).to_numpy() + LAMPS_LUX * new[LABEL], 1)
+        lit = LAMPS_LUX + PRECISION["Light"][0] * np.random.default_rng((seed, 5)).normal(size=len(rows))
+        new["Light"] = np.round(sun.clip(lower=0).to_numpy() + lit * new[LABEL], 1)
         return pd.concat([frame.iloc[:onset], rows.assign(**new)])
 
     return moved
