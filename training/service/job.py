@@ -159,7 +159,6 @@ def _run(folder: Path, command: Sequence[str], stdout: int | None = None) -> int
     try:
         return child.wait()
     except Terminated:
-        child.terminate()
         child.wait()
         raise
 
@@ -176,6 +175,7 @@ def _last_line(folder: Path) -> str:
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the command may be putting things in order
+    os.kill(0, signal.SIGTERM)  # to its group: the command, even if it has started only just now
     raise Terminated
 
 

@@ -1,6 +1,5 @@
 """What a client gets when something is wrong: problem details (RFC 9457), never a traceback."""
 
-import http
 import logging
 
 import msgspec
@@ -47,10 +46,9 @@ def answer_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        kind = http.HTTPStatus(status).phrase.lower().replace(" ", "-")
+        kind = error.name.lower().replace(" ", "-")
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-        return Problem(status, kind, error.description or kind, headers).response()
+        return Problem(error.code or 500, kind, error.description or kind, headers).response()
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:

@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -84,6 +85,20 @@ def test_a_job_that_runs_is_cancelled_and_leaves_nothing(queue: Queue, room: Roo
     done = until(queue, job, ended)
     assert (done.state, done.why) == ("cancelled", "cancelled by a request")
     assert {path.name for path in queue.store.folder(job.id).iterdir()} == {"job.json", "log", "pid"}
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_job_is_cancelled_at_whatever_moment(number: int, queue: Queue, room: Room) -> None:
+    job = queue.add(order(room, **LONG), "person", "")[0]
+    until(queue, job, lambda _: (queue.store.folder(job.id) / PID).read_text())
+    time.sleep(0.05 * number**2)
+    asked = queue.cancel(job.id)
+    done = until(queue, job, ended)
+    assert done.state == "cancelled"
+    assert asked
+    assert asked.stopping
+    assert done.ended
+    assert done.ended - asked.stopping < queue_module.GRACE, "it had to be killed"
 
 
 def test_a_job_that_takes_too_long_is_cancelled(new_queue: Callable[..., Queue], room: Room) -> None:
