@@ -14,11 +14,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inference.settings import SHIPPED_MODEL
-from occupancy import model
+from occupancy import dataset, model, simulate
+from occupancy.mapping import LABEL
 from tests.integration.cluster import (
     CARRIERS,
     CLAIM,
@@ -432,6 +434,67 @@ def test_a_sensor_that_is_stuck_becomes_a_verdict(manifests: Manifests, training
         return any(hit["_source"]["occupancy.verdict.state"] == "opened" for hit in hits)
 
     until(opened, lambda: ours("logs", "deployment/watcher"))
+
+
+# --- from drift to a better model
+
+TOKEN = "a token of the tests"
+
+
+@pytest.fixture
+def trusted(manifests: Manifests, tmp_path: Path) -> Iterator[Path]:
+    """The service takes feedback with a token, and the loop's claim is there; gives the file with the token."""
+    ours("create", "secret", "generic", "feedback", f"--from-literal=token={TOKEN}")
+    apply(manifests.with_component("feedback-token"))
+    only_new_pods()
+    (tmp_path / "token").write_text(TOKEN)
+    yield tmp_path / "token"
+    apply(manifests.inference)
+    only_new_pods()
+    ours("delete", "secret", "feedback")
+
+
+def looked(name: str, *argv: str) -> dict[str, Any]:
+    """Run the loop once, as the CronJob would, with further arguments; gives its record."""
+    job = json.loads(ours("create", "job", name, "--from=cronjob/retraining", "--dry-run=client", "--output=json"))
+    job["spec"]["template"]["spec"]["containers"][0]["args"] += argv
+    kubectl("apply", "-f", "-", stdin=json.dumps(job))
+    ours("wait", "--for=condition=Complete", "--timeout=600s", f"job/{name}")
+    (line,) = (each for each in ours("logs", f"job/{name}").splitlines() if '"occupancy.run"' in each)
+    found: dict[str, Any] = json.loads(line)
+    SAID.warning("the loop: %s: %s", found["occupancy.run.outcome"], found["occupancy.run.why"])
+    return found
+
+
+@pytest.mark.real_data
+def test_people_begin_to_sit_in_the_dark_and_the_loop_finds_trains_judges_and_deploys_a_better_model(
+    manifests: Manifests, trained: str, shipped: str, trusted: Path, training_path: Path
+) -> None:
+    frame, dark = dataset.read(training_path).frame, trusted.with_name("dark.csv")
+    frame.loc[frame[LABEL] == 1, "Light"] = 0.0
+    simulate.write(dark, frame, 0)
+    host, port = REPLICAS.address()
+    told = ("--batch=60", "--feedback=all", f"--token-file={trusted}", "--room=dark", f"--url=http://{host}:{port}")
+    replay = (sys.executable, "-m", "monitoring", "replay", dark, *told)
+    assert " answered" in run("env", f"PYTHONPATH={ROOT}", *replay).stdout
+    feedback = ("occupancy-feedback-*/_count", "occupancy.feedback.authenticated:true")
+    until(lambda: ask_elasticsearch(feedback[0], q=feedback[1], ignore_unavailable="true")["count"] >= len(frame))
+    found = looked("loop-1", "--trigger=person", "--by=test", "--room=dark", "--recent-days=14")
+    assert found["occupancy.run.outcome"] == "deployed", found["occupancy.run.why"]
+    challenger = found["occupancy.run.challenger"]
+    assert predict()["model_version"] == challenger != shipped
+    shown = ours("get", "pods", f"--selector={INFERENCE}", "--label-columns=occupancy/model", "--no-headers")
+    assert {line.split()[-1] for line in shown.splitlines()} == {challenger}
+    assert (
+        run("kubectl", "diff", "-k", manifests.with_component("feedback-token"), check=False).returncode == 1
+    )  # the one line
+    ours("rollout", "undo", "deployment/inference")
+    only_new_pods()
+    assert predict()["model_version"] == shipped
+    again = looked("loop-2", "--trigger=person", "--by=test", "--room=dark")
+    assert again["occupancy.run.outcome"] == "blocked"
+    assert "the circuit breaker is open" in again["occupancy.run.why"]
+    until(lambda: ask_elasticsearch("occupancy-decisions-*/_count", ignore_unavailable="true")["count"] >= 5)
 
 
 # --- who may speak with whom

@@ -21,7 +21,7 @@ FILES = {
 }
 COMPONENTS = {name for name, text in FILES.items() if "kind: Component" in text}
 WHOLE = sorted(FILES.keys() - COMPONENTS)
-OPTIONS = ["autoscaling", "balancer", "serial", "balancer serial", "retraining-webhook"]
+OPTIONS = ["autoscaling", "balancer", "serial", "balancer serial", "feedback-token", "retraining-webhook"]
 """Components that a user may add to the overlay of the service, or, where they are another part's, to the whole."""
 WHOLE_OPTIONS = {"retraining-webhook"}
 TO_APPLY = [name for name in WHOLE if not name.startswith("base/")] + OPTIONS

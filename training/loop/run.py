@@ -2,7 +2,7 @@
 
 Looks at the model deployed last, and takes it back where labels since show it worse than the one before. Then: what asks for
 a new model? -> its labels -> a model trained on old and recent readings -> the gate, on labels that came later -> a deployment. It
-stops at the first doubt, and leaves a record (standard output, and the journal) and a report in any case.
+stops at the first doubt, and leaves a record (standard output, and the journal; so do deployments) and a report in any case.
 
 Exit status: 0 done, whatever was decided: the record says what; 1 the live model was taken back; 2 a setting or a file is wrong,
 or a step failed.
@@ -22,7 +22,7 @@ from msgspec import Meta
 from occupancy import model, record
 from occupancy.errors import InputError
 from training.loop import labels, limits, settings, steps, targets, trigger
-from training.loop.deploy import deploy, reconcile, undo
+from training.loop.deploy import deploy, reconcile, say, undo
 from training.loop.journal import Deployment, Journal, Run
 from training.loop.report import Story, write
 from training.loop.settings import Common
@@ -91,6 +91,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str], execute: Execute = ste
     table = settings.read(Loop, "run", argv, environ, __doc__)
     journal, at, target = Journal(Path(table.folder)), settings.moment(table.now), targets.target(table)
     with journal.locked():
+        known = len(journal.deployments())
         reconcile(target, journal, at)
         run_id = journal.next_id()
         story = Story(run_id, at, Path(table.folder) / "runs" / run_id)
@@ -115,6 +116,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str], execute: Execute = ste
                 attempt=story.attempt,
             )
         )
+        for change in journal.deployments()[known:]:
+            say(change)
         sys.stdout.write(record.line(entry.record()).decode())
         report = write(entry, story, journal, live=target.live())
     print(f"{entry.outcome}: {entry.why}\nlook at   {report}", file=sys.stderr)
