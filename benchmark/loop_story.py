@@ -26,7 +26,7 @@ def story(told: Stream, played: Played, found: Result, folder: Path) -> Path:
     """Write story.html and story.png into the stream's folder; gives the page's path."""
     drawn = picture(told, played, folder)
     caption = (
-        f"Accuracy over {HOURS} hours of the answers given, and of what the champion would have said; labels told by the day "
+        f"Accuracy over {HOURS} hours of the answers given (none, where a reading was refused, is wrong), and of what the champion would have said; labels told by the day "
         "they are about; what monitoring said; the dashed line is the onset, the others what was put live or taken back."
     )
     sections = [
@@ -46,7 +46,10 @@ def story(told: Stream, played: Played, found: Result, folder: Path) -> Path:
 
 
 def _verdict(found: Result) -> str:
-    return f"{len(found.deployments)} deployments; at the end the live model, against the champion: {found.end}."
+    count = len(found.deployments)
+    return (
+        f"{count or 'No'} deployment{'s' * (count != 1)}; what is live at the end, against the champion: {found.end}."
+    )
 
 
 def mornings(told: Stream, played: Played) -> Table:

@@ -64,6 +64,7 @@ class Room(NamedTuple):
     days: pd.DataFrame
     future: pd.DataFrame
     onset: int
+    simulated: bool
 
 
 class Stream(NamedTuple):
@@ -94,7 +95,7 @@ def simulated_room(seed: int, days: int) -> Room:
     begin = learned + MORNING
     cuts = [0, TEST_DAYS * DAY, learned, begin, begin + days * DAY, begin + (days + FUTURE_DAYS) * DAY]
     test, history, _, production, future = (frame[a:b].reset_index(drop=True) for a, b in pairwise(cuts))
-    return Room(f"room-{seed}", test, history, production, future, onset=2 * DAY + DAY // 2 - MORNING)
+    return Room(f"room-{seed}", test, history, production, future, onset=2 * DAY + DAY // 2 - MORNING, simulated=True)
 
 
 def real_room(paths: Sequence[Path]) -> Room:
@@ -102,7 +103,7 @@ def real_room(paths: Sequence[Path]) -> Room:
     frame = pd.concat([dataset.read(path).frame for path in paths]).sort_values(DATE, ignore_index=True)
     ends = frame[DATE].searchsorted([pd.Timestamp(day, tz=frame[DATE].dt.tz) for day in REAL]).tolist()
     history, test, days, future = (frame[a:b].reset_index(drop=True) for a, b in pairwise([0, *ends, len(frame)]))
-    return Room("real", test, history, days, future, onset=DAY // 2)
+    return Room("real", test, history, days, future, onset=DAY // 2, simulated=False)
 
 
 def stream(room: Room, scenario: Scenario, seed: int) -> Stream:
@@ -128,10 +129,12 @@ def champion(room: Room, folder: Path, candidates: int, seed: int) -> dict[str, 
         folder.mkdir(parents=True, exist_ok=True)
         for name, frame in (("TRAINING_DATA", room.history[::THINNED]), ("TEST_DATA", room.test)):
             write(path := Path(variables[name]), frame, seed)
-            # `collect` says nothing of a simulation, and training refuses a mixture: this room is taken for a real one
-            path.write_text(path.read_text("utf-8").partition("\n")[2], "utf-8")
+            if not room.simulated:
+                path.write_text(path.read_text("utf-8").partition("\n")[2], "utf-8")  # without the line that says so
         Path(variables["SEARCH_SPACE"]).write_text(SPACE, "utf-8")
-        clean = Dataset("", room.history, [], "", True, ZONE)  # of steps and runs only neighbouring minutes tell
+        clean = Dataset(
+            "", room.history, [], "", room.simulated, ZONE
+        )  # of steps and runs only neighbouring minutes tell
         Path(variables["MONITORING_REFERENCE"]).write_bytes(reference.dump(reference.compute(clean)))
         saving = {"SAVE_PATH": str(folder / "sets"), "OVERRIDE_GATE": "true"}
         if execute(["training"], {**variables, **saving}, folder / "training.out"):
@@ -192,9 +195,9 @@ class PastBoot(Boot):
 
     now: datetime
 
-    def __init__(self, name: str, version: str) -> None:
+    def __init__(self, name: str, live: Model) -> None:
         """Name the boot, so that the same stream leaves the same records."""
-        super().__init__("occupancy-inference", __version__, version, simulated=False)
+        super().__init__("occupancy-inference", __version__, live.version, simulated=live.card.simulated)
         self.id = self._common["occupancy.boot"] = name
 
     def begin(self, dataset: str, request: Request | None = None) -> dict[str, Any]:
@@ -273,7 +276,7 @@ def play(
         rows = range(first, min(first + DAY, len(there.time)))
         live = model.load(folder / "models" / "live" / model.FILE)
         with files[0].open("ab") as file:
-            file.writelines(map(record.line, serve(PastBoot(f"{seed:06x}{day:06x}", live.version), live, there, rows)))
+            file.writelines(map(record.line, serve(PastBoot(f"{seed:06x}{day:06x}", live), live, there, rows)))
         now = there.time[rows[-1]] + timedelta(minutes=1)
         portion = portions.from_files((str(files[0]),), memory.cursor)
         # what `watch --once` does, at the records' time: by the clock nothing has come for years

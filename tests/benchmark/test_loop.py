@@ -50,7 +50,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     frame = simulate(days=9, seed=7)
     cuts = pairwise([0, DAY, 5 * DAY, 8 * DAY, 9 * DAY])
     test, history, production, future = (frame[a:b].reset_index(drop=True) for a, b in cuts)
-    room = Room("room-7", test, history, production, future, onset=DAY // 2)
+    room = Room("room-7", test, history, production, future, onset=DAY // 2, simulated=True)
     folder = tmp_path_factory.mktemp("stream")
     given = stream(room, TROUBLE, seed=7)
     with without_pictures():
