@@ -175,9 +175,12 @@ class Cluster:
         from kubernetes import client, config  # noqa: PLC0415 -- a laptop needs none
 
         try:
-            config.load_config()  # type: ignore[no-untyped-call]
-        except config.ConfigException as error:
-            raise Unreachable(f"no cluster is named: {error}; set KUBECONFIG") from None
+            config.load_incluster_config()  # type: ignore[no-untyped-call]
+        except config.ConfigException:  # its load_config, which tries both, prints among our records
+            try:
+                config.load_kube_config()  # type: ignore[no-untyped-call]
+            except config.ConfigException as error:
+                raise Unreachable(f"no cluster is named: {error}; set KUBECONFIG") from None
         self._api, self._failed = client.AppsV1Api(), (client.ApiException, OSError, _http_errors())
         self.namespace, self.deployment, self.seconds = namespace, deployment, seconds
 
