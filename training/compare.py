@@ -2,7 +2,7 @@
 
 The challenger is better if, on the new readings, its log loss and its errors are both shown lower (one-sided 95 % by a block
 bootstrap), no single day and no room has clearly more errors, and plain readings are answered plainly. With --old the old days are
-looked at, too: each is predicted by either model's recipe without that day, and the challenger may lose there a third of what it
+looked at, too: each is predicted by either model's recipe without that day, and the challenger may lose there half of what it
 wins on the new readings, or a small margin: a world that has changed is not served by the old answers, one that has not is.
 
 Exit status: 0 the challenger is better; 1 it is not shown to be; 2 something given is wrong; 3 it is shown worse, by both.
@@ -59,7 +59,7 @@ class Compare(msgspec.Struct, frozen=True, kw_only=True):
     old_errors: Annotated[float, Meta(ge=0, description="share of errors that may always be added on old days")] = 0.02
     old_for_new: Annotated[
         float, Meta(ge=0, le=1, description="share of what is won on the new readings that may be lost on old days")
-    ] = 0.33
+    ] = 0.5
     day_errors: Annotated[float, Meta(ge=0, description="share by which errors may rise in one new day or room")] = 0.03
     json: Annotated[bool, Meta(description="print one JSON object instead of words")] = False
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -479,18 +480,18 @@ def looked(name: str, *argv: str) -> dict[str, Any]:
 
 
 @pytest.mark.real_data
-def test_people_begin_to_sit_in_the_dark_and_the_loop_finds_trains_judges_and_deploys_a_better_model(
+def test_new_lamps_give_a_third_of_the_light_and_the_loop_trains_judges_and_deploys_a_better_model(
     manifests: Manifests, trained: str, trusted: Path, training_path: Path, test_path: Path
 ) -> None:
-    frame, dark = workdays(training_path, test_path), trusted.with_name("dark.csv")
-    simulate.write(dark, frame.assign(Light=frame["Light"].where(frame[LABEL] == 0, 0.0)), 0)
+    frame, dimmed = workdays(training_path, test_path), trusted.with_name("dimmed.csv")
+    simulate.write(dimmed, frame.assign(Light=frame["Light"] * np.where(frame[LABEL] == 1, 1 / 3, 1)), 0)
     host, port = REPLICAS.address()
-    told = ("--batch=60", "--feedback=all", f"--token-file={trusted}", "--room=dark", f"--url=http://{host}:{port}")
-    replay = (sys.executable, "-m", "monitoring", "replay", dark, *told)
+    told = ("--batch=60", "--feedback=all", f"--token-file={trusted}", "--room=dimmed", f"--url=http://{host}:{port}")
+    replay = (sys.executable, "-m", "monitoring", "replay", dimmed, *told)
     assert " answered" in run("env", f"PYTHONPATH={ROOT}", *replay).stdout
     feedback = ("occupancy-feedback-*/_count", "occupancy.feedback.authenticated:true")
     until(lambda: ask_elasticsearch(feedback[0], q=feedback[1], ignore_unavailable="true")["count"] >= len(frame))
-    found = looked("loop-1", "--trigger=person", "--by=test", "--room=dark")
+    found = looked("loop-1", "--trigger=person", "--by=test", "--room=dimmed")
     assert found["occupancy.run.outcome"] == "deployed", found["occupancy.run.why"]
     challenger = found["occupancy.run.challenger"]
     assert predict()["model_version"] == challenger != manifests.version
@@ -501,7 +502,7 @@ def test_people_begin_to_sit_in_the_dark_and_the_loop_finds_trains_judges_and_de
     ours("rollout", "undo", "deployment/inference")
     only_new_pods()
     assert predict()["model_version"] == manifests.version
-    again = looked("loop-2", "--trigger=person", "--by=test", "--room=dark")
+    again = looked("loop-2", "--trigger=person", "--by=test", "--room=dimmed")
     assert again["occupancy.run.outcome"] == "blocked"
     assert "the circuit breaker is open" in again["occupancy.run.why"]
     until(lambda: ask_elasticsearch("occupancy-decisions-*/_count", ignore_unavailable="true")["count"] >= 5)
