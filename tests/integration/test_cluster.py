@@ -494,6 +494,7 @@ def test_new_lamps_give_a_third_of_the_light_and_the_loop_trains_judges_and_depl
     found = looked("loop-1", "--trigger=person", "--by=test", "--room=dimmed")
     assert found["occupancy.run.outcome"] == "deployed", found["occupancy.run.why"]
     challenger = found["occupancy.run.challenger"]
+    only_new_pods()
     assert predict()["model_version"] == challenger != manifests.version
     shown = ours("get", "pods", f"--selector={INFERENCE}", "--label-columns=occupancy/model", "--no-headers")
     assert {line.split()[-1] for line in shown.splitlines()} == {challenger}
