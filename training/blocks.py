@@ -29,11 +29,12 @@ def blocks(time: pd.Series, room: Array) -> Array:
 def paired_difference(loss: Array, other: Array, block: Array, level: float) -> Difference:
     """Compare two models' losses per row on the same rows; shapes (rows,). Beyond an end of the interval is one-sided `level`.
 
-    A single block says nothing: its interval has no bounds. Drawn with a seed of its own: the same losses give the same interval.
+    Fewer blocks than a coin needs tosses to fall so often on one side show nothing (at 5 %: fewer than five): their interval has no
+    bounds. Drawn with a seed of its own: the same losses give the same interval.
     """
     sums, rows = np.bincount(block, loss - other), np.bincount(block)
     count, mean = len(rows), float(sums.sum() / rows.sum())
-    if count == 1:
+    if 0.5**count >= level:
         return Difference(mean, np.inf, -np.inf, np.inf)
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     means = (drawn @ sums) / (drawn @ rows)

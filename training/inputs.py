@@ -83,12 +83,9 @@ def read(settings: Settings) -> tuple[Dataset, Dataset, Dataset | None]:
     """Read training, test and recent data; where none is named, what DATA_HOME holds, the real files before simulated ones."""
     mapping, home = load_mapping(settings.data_mapping), Path(settings.data_home)
 
-    def one(named: str, name: str) -> Dataset:
-        """Read the file that the user named, as the mapping says, or the data set's own in `home`."""
-        return dataset.read(named, mapping) if named else dataset.read(default_file(home, name))
-
     try:
-        training, test = one(settings.training_data, dataset.TRAINING), one(settings.test_data, dataset.TEST)
+        training = one(settings.training_data, home, dataset.TRAINING, mapping)
+        test = one(settings.test_data, home, dataset.TEST, mapping)
         recent = collected(settings.recent_data, mapping.timezone) if settings.recent_data else None
     except dataset.TooManyBadRows as error:
         kept = save.keep_refused(
@@ -96,6 +93,11 @@ def read(settings: Settings) -> tuple[Dataset, Dataset, Dataset | None]:
         )
         raise dataset.InvalidDataset(f"{error}; all of them: {kept}/quarantine.csv") from None
     return training, test, recent
+
+
+def one(named: str, home: Path, name: str, mapping: ColumnMapping) -> Dataset:
+    """Read the file that the user named, as the mapping says, or the data set's own in `home`."""
+    return dataset.read(named, mapping) if named else dataset.read(default_file(home, name))
 
 
 def collected(path: str | Path, timezone: str) -> Dataset:

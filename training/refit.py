@@ -18,21 +18,22 @@ Array = np.ndarray[Any, Any]
 
 
 class OtherData(InputError):
-    """A model learnt from other data than what it is to be tried on again."""
+    """The recent readings beside a model's file are not those that it learnt from."""
 
 
 def out_of_fold(model: Model, path: str, old: Dataset) -> Array:
     """Predict each old day by the model's own recipe without that day; shape (rows of `old`,).
 
-    Recent readings that it learnt from besides lie beside its file, in recent.csv. Raises OtherData.
+    The old days need not be those that it learnt from: it is the recipe that is tried. Recent readings that it learnt from besides
+    lie beside its file, in recent.csv. Raises OtherData.
     """
     learned, weight = [old], [np.ones(len(old.frame))]
     if "recent" in model.card.data:
         recent = collected(Path(path).parent / RECENT, old.timezone)
-        _check(model, "recent", recent)
+        if recent.sha256 != model.card.data["recent"]:
+            raise OtherData(f"{recent.path} is not what model {model.version} learnt from; copy its whole folder again")
         learned.append(recent)
         weight.append(np.full(len(recent.frame), model.card.search["recent_weight"]))
-    _check(model, "training", old)
     values = STEPS[model.card.preprocessing](np.concatenate([data.values for data in learned]))
     label, day = (np.concatenate(parts) for parts in zip(*((d.label, d.day.to_numpy()) for d in learned), strict=True))
     folds = search.fold_by_day(values, label, day, np.concatenate(weight) if len(learned) > 1 else None)
@@ -48,11 +49,3 @@ def out_of_fold(model: Model, path: str, old: Dataset) -> Array:
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         list(pool.map(predict, sorted(set(own))))
     return given
-
-
-def _check(model: Model, role: str, data: Dataset) -> None:
-    if model.card.data.get(role) != data.sha256:
-        raise OtherData(
-            f"{data.path} is not the {role} data of model {model.version} (sha256 {model.card.data.get(role, 'none')[:12]}..., "
-            f"found {data.sha256[:12]}...); name the file that it learnt from"
-        )

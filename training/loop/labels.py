@@ -1,10 +1,14 @@
 """The labels of a run: read as `monitoring collect` wrote them, parted in time, and written again for training and the gate."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from occupancy.mapping import DATE, LABEL
+
+LEAST_A_DATE = 10
+"""Labels that say something of a date."""
 
 
 class Labels(NamedTuple):
@@ -60,8 +64,9 @@ def part(labels: Labels, share: float, least_days: int) -> tuple[Labels, Labels]
 def lacks(labels: Labels, what_for: str, least: int, least_days: int) -> str:
     """Say what labels lack that need `least` of occupied, as many of empty, and so many dates; nothing where they are enough."""
     empty = len(labels.rows) - labels.occupied
+    dates = Counter(row[DATE][:10] for row in labels.rows)
     wanted = {
-        "dates": least_days - len(labels.dates),
+        f"dates of {LEAST_A_DATE} labels": least_days - sum(count >= LEAST_A_DATE for count in dates.values()),
         "occupied": least - labels.occupied,
         "empty": least - empty,
     }

@@ -10,6 +10,7 @@ or a step failed.
 
 import shutil
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ from training.loop.trigger import Asked, Stop
 
 BETTER, WORSE = 0, 3  # exit statuses of training.compare
 STATUS = {"undone": 1, "failed": 2}
+REVIEW_LEVEL = 0.01
+"""One-sided, and low: a review looks again at each run, and what it finds opens the circuit breaker."""
 
 
 class Loop(Common, frozen=True, kw_only=True):
@@ -58,7 +61,7 @@ class Loop(Common, frozen=True, kw_only=True):
     budget_days: Annotated[float, Meta(gt=0, description="days that the budget and the attempts are for")] = 30.0
     attempts: Annotated[
         int, Meta(ge=1, description="challengers that may fail in a row before a person has to look")
-    ] = 5
+    ] = 7
     review_days: Annotated[
         float, Meta(ge=0, description="how long a deployed model is held against the one before")
     ] = 14.0
@@ -95,12 +98,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str], execute: Execute = ste
         reconcile(target, journal, at)
         run_id = journal.next_id()
         story = Story(run_id, at, Path(table.folder) / "runs" / run_id)
-        story.folder.mkdir(parents=True, exist_ok=True)
-        work = Work(table, environ, journal, target, execute, story)
-        try:
-            stop = attempt(work)
-        except (InputError, KeyboardInterrupt) as error:
-            stop = Stop("failed", str(error) or "ended by a signal")
+        story.folder.mkdir(parents=True)
+        stop = whatever(Work(table, environ, journal, target, execute, story))
         entry = journal.add(
             Run(
                 id=run_id,
@@ -119,9 +118,22 @@ def main(argv: Sequence[str], environ: Mapping[str, str], execute: Execute = ste
         for change in journal.deployments()[known:]:
             say(change)
         sys.stdout.write(record.line(entry.record()).decode())
-        report = write(entry, story, journal, live=target.live())
-    print(f"{entry.outcome}: {entry.why}\nlook at   {report}", file=sys.stderr)
+        print(f"{entry.outcome}: {entry.why}", file=sys.stderr)
+        print(f"look at   {write(entry, story, journal, live=target.live())}", file=sys.stderr)
     return STATUS.get(entry.outcome, 0)
+
+
+def whatever(work: Work) -> Stop:
+    """Go the way, and give how it ended, whatever happened on it: a run leaves its record."""
+    try:
+        return attempt(work)
+    except InputError as error:
+        return Stop("failed", str(error))
+    except KeyboardInterrupt:
+        return Stop("failed", "ended by a signal")
+    except Exception as error:  # noqa: BLE001 -- a full disk, a bug: the record says so, and the traceback where
+        traceback.print_exc()
+        return Stop("failed", f"{type(error).__name__}: {error}")
 
 
 def attempt(work: Work) -> Stop:
@@ -134,7 +146,7 @@ def attempt(work: Work) -> Stop:
     if taken_back := review(work, deployments):
         return taken_back
     earliest = story.at - timedelta(days=table.recent_days)
-    asked = trigger.asked(table.trigger, _verdicts(work), table.by or table.trigger, earliest)
+    asked = trigger.asked(table.trigger, *_verdicts(work), by=table.by or table.trigger, earliest=earliest)
     if isinstance(asked, Stop):
         return asked
     story.asked = asked
@@ -160,17 +172,21 @@ def attempt(work: Work) -> Stop:
 
 def review(work: Work, deployments: Sequence[Deployment]) -> Stop | None:
     """Hold the model deployed last against the one before, on the labels since; take it back where it is shown worse."""
-    last = deployments[-1] if deployments else None
+    last = next((entry for entry in reversed(deployments) if entry.action != "reset"), None)
     if not last or last.action != "deploy" or not last.previous:
         return None
     if not last.run or work.story.at > last.at + timedelta(days=work.table.review_days):
         return None
     path = work.story.folder / "review.csv"
-    collected = work.step("review-labels", *_collect(work, path, last.at, 40), "--least-each=5", expected=(0, 1, 2))
-    if collected.status or len(labels.read(path).dates) < work.table.least_days:  # 2: no answer since
+    least = work.table.least_each
+    collected = work.step(
+        "review-labels", *_collect(work, path, last.at, 4 * least), f"--least-each={least}", expected=(0, 1)
+    )
+    if collected.status or len(labels.read(path).dates) < work.table.least_days:
         return None
     paths = (*_models(work, last.previous, last.version), str(path))
-    compared = work.step("review", "training.compare", "--json", *paths, expected=(0, 1, WORSE))
+    argv = ("training.compare", "--json", f"--level={REVIEW_LEVEL}", *paths)
+    compared = work.step("review", *argv, expected=(0, 1, WORSE))
     work.story.review = msgspec.json.decode(compared.lines[-1])
     if compared.status != WORSE:
         return None
@@ -232,7 +248,7 @@ def judge(work: Work) -> Stop | None:
     story = work.story
     challenger = story.folder / "training" / story.challenger / model.FILE
     paths = (*_models(work, story.champion), str(challenger), str(story.folder / "held-out.csv"))
-    done = work.step("compare", "training.compare", "--json", "--old", *paths, expected=(0, 1, 3))
+    done = work.step("compare", "training.compare", "--json", "--old", *paths, expected=(0, 1, WORSE))
     story.comparison = msgspec.json.decode(done.lines[-1])
     if done.status == BETTER:
         return None
@@ -244,11 +260,12 @@ def put_live(work: Work, why: str) -> Stop:
     """Put the challenger's set beside the others, whole or not at all, and deploy it."""
     story, models = work.story, Path(work.table.models)
     new = models / f".new-{story.id}"
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(story.folder / "training" / story.challenger, new)
-    if not (models / story.challenger).exists():
-        new.replace(models / story.challenger)
-    shutil.rmtree(new, ignore_errors=True)
+    try:
+        shutil.copytree(story.folder / "training" / story.challenger, new)
+        if not (models / story.challenger).exists():
+            new.replace(models / story.challenger)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     try:
         by = work.table.by or "loop"
         deploy(work.target, work.journal, models, story.challenger, by=by, why=why, run=story.id, at=story.at)
@@ -257,11 +274,15 @@ def put_live(work: Work, why: str) -> Stop:
     return Stop("deployed", why)
 
 
-def _verdicts(work: Work) -> list[str]:
+def _verdicts(work: Work) -> tuple[list[str], list[str]]:
+    """Give the verdicts that are open, and all that ever were."""
     if work.table.trigger != "verdict":
-        return []
-    argv = ("monitoring", "verdicts", "--all", *work.table.file, *_room(work.table))
-    return work.step("verdicts", *argv, expected=(0, 1)).lines
+        return [], []
+    argv = ("monitoring", "verdicts", *work.table.file, *_room(work.table))
+    still, ever = (
+        work.step(*step, *argv[2:], expected=(0, 1)) for step in (("open", *argv[:2]), ("verdicts", *argv[:2], "--all"))
+    )
+    return still.lines, ever.lines
 
 
 def _collect(work: Work, path: Path, since: datetime, least: int) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-PERSON, RETRAIN, CLOSED = "person", "retrain", "closed"
+PERSON, RETRAIN = "person", "retrain"
 
 
 class Asked(NamedTuple):
@@ -24,8 +24,8 @@ class Stop(NamedTuple):
     why: str
 
 
-def asked(trigger: str, verdicts: Sequence[str], by: str, earliest: datetime) -> Asked | Stop:
-    """Read the verdicts, each a record as a line of JSON, by time, and tell whether a run goes on.
+def asked(trigger: str, still: Sequence[str], ever: Sequence[str], *, by: str, earliest: datetime) -> Asked | Stop:
+    """Read the verdicts that are open, and all there ever were, each a record as a line of JSON, and tell whether a run goes on.
 
     Of verdicts only an open one of consequence `retrain` sets it off, and an open health verdict of the same room stops it. Its
     readings count since the first such verdict of that room that is not older than `earliest`: one that closes for a weekend and
@@ -33,13 +33,11 @@ def asked(trigger: str, verdicts: Sequence[str], by: str, earliest: datetime) ->
     """
     if trigger != "verdict":
         return Asked(f"asked for by {by}", earliest)
-    found = [Found.of(line) for line in verdicts]
-    over = {each.event for each in found if each.state == CLOSED}
-    still = [each for each in found if each.event not in over]
-    sick = {each.room: each for each in still if each.consequence == PERSON}
-    loss = [each for each in still if each.consequence == RETRAIN]
+    found = [Found.of(line) for line in still]
+    sick = {each.room: each for each in found if each.consequence == PERSON}
+    loss = [each for each in found if each.consequence == RETRAIN]
     if not loss:
-        return Stop("idle", f"no open verdict asks for retraining ({len(still)} open)")
+        return Stop("idle", f"no open verdict asks for retraining ({len(found)} open)")
     well = [each for each in loss if each.room not in sick]
     if not well:
         ill = sick[loss[0].room]
@@ -47,10 +45,9 @@ def asked(trigger: str, verdicts: Sequence[str], by: str, earliest: datetime) ->
             "blocked", f"room {ill.room}: {ill.message}: mend the sensor first, its readings teach nothing true"
         )
     first = min(well, key=lambda each: each.since)
-    before = [
-        each.since for each in found if (each.room, each.rule) == (first.room, first.rule) and each.since >= earliest
-    ]
-    return Asked(f"room {first.room}: {first.message}", max(earliest, min(before, default=earliest)), first.event)
+    before = [each.since for each in map(Found.of, ever) if (each.room, each.rule) == (first.room, first.rule)]
+    since = min((when for when in before if when >= earliest), default=earliest)
+    return Asked(f"room {first.room}: {first.message}", since, first.event)
 
 
 class Found(NamedTuple):
@@ -59,7 +56,6 @@ class Found(NamedTuple):
     room: str
     event: str
     rule: str
-    state: str
     consequence: str
     message: str
     since: datetime

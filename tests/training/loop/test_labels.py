@@ -44,9 +44,13 @@ def test_the_last_dates_judge_and_no_date_does_both(days: int, share: float, lea
     ],
 )
 def test_what_labels_lack_is_said(given: Labels, said: str) -> None:
-    assert labels.lacks(given, "judge by", 10, 1) == said
+    assert labels.lacks(given, "judge by", 10, 0) == said
 
 
 def test_one_date_teaches_little() -> None:
     said = labels.lacks(some("2015-02-02", occupied=50, empty=50), "learn from", 10, 2)
-    assert said == "100 are there to learn from: 1 dates more are needed"
+    assert said == "100 are there to learn from: 1 dates of 10 labels more are needed"
+    stray = some("2015-02-02", occupied=50, empty=50)._replace(
+        rows=some("2015-02-02", occupied=50, empty=50).rows + some("2015-02-03").rows
+    )
+    assert labels.lacks(stray, "learn from", 10, 2) == said.replace("100", "102")
