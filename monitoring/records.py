@@ -29,6 +29,7 @@ _KEPT = {
     VERDICT: [OBSERVED, ID, "occupancy.room", "occupancy.model.version"]
     + [f.name for f in FIELDS if f.name.startswith("occupancy.verdict.")],
 }
+_NEEDED = {FEEDBACK: ["occupancy.feedback.prediction", "occupancy.feedback.occupied"]}
 _TYPES = {field.name: field.type for field in FIELDS}
 _BACK = re.compile(r"\d+[mhdw]")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -60,7 +61,7 @@ class Records(NamedTuple):
 
     `predictions` holds refused readings, too, in order of the reading's time; the others are in order of observation.
     Each record is there once, by its id. `unread` counts what was passed over: lines that name a dataset and are cut, of a
-    kind that this version does not know, or with fields of another type than theirs.
+    kind that this version does not know, with fields of another type than theirs, or without one that tells what it is about.
     """
 
     predictions: pd.DataFrame
@@ -132,7 +133,7 @@ def read(source: Source) -> Records:
 def passed_over(unread: int) -> str:
     """Say how many lines were no record that can be read."""
     what = "line that is" if unread == 1 else "lines that are"
-    return f"{unread:,} {what} cut, of a kind unknown to this version, or with a field of a wrong type: passed over"
+    return f"{unread:,} {what} cut, of a kind unknown to this version, or with a field missing or of a wrong type: passed over"
 
 
 def from_files(names: Iterable[str], what: Range = ALL) -> Records:
@@ -226,7 +227,7 @@ def frames(lines: Iterable[Any], what: Range = ALL) -> Records:
 def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd.DataFrame:
     """Make a frame of decoded records that are sound; `seen` keeps one copy of each text that comes often."""
     columns: dict[str, Any] = {}
-    rows = _sound(rows, _KEPT[dataset])
+    rows = _sound(rows, _KEPT[dataset], [ID, *_NEEDED.get(dataset, [])])
     for name in _KEPT[dataset]:
         values = [row.get(name) for row in rows]
         kind = _TYPES[name]
@@ -250,15 +251,15 @@ def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd
     return frame[~unclear].reset_index(drop=True) if unclear.any() else frame
 
 
-def _sound(rows: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Leave the records that have an id, and each field of its type."""
+def _sound(rows: list[dict[str, Any]], names: Sequence[str], needed: Sequence[str]) -> list[dict[str, Any]]:
+    """Leave the records that have what is needed, and each field of its type."""
     for name in names:
         fitting, given = _FITTING[_TYPES[name]], {type(row.get(name)) for row in rows}
         if given - fitting:
             rows = [row for row in rows if type(row.get(name)) in fitting or _flags(name, row[name])]
         if int in given:
             rows = [row for row in rows if type(row.get(name)) is not int or abs(row[name]) < LARGEST]
-    return [row for row in rows if row.get(ID)]
+    return [row for row in rows if all(row.get(name) not in (None, "") for name in needed)]
 
 
 def _flags(name: str, value: Any) -> bool:

@@ -184,16 +184,22 @@ def test_a_record_with_a_field_of_another_type_is_passed_over_and_counted(broken
     "broken",
     [
         {"occupancy.feedback.occupied": "yes"},
+        {"occupancy.feedback.occupied": None},
         {"occupancy.feedback.prediction": ["a"]},
+        {"occupancy.feedback.prediction": None},
         {"occupancy.feedback.authenticated": [1]},
     ],
     ids=str,
 )
-def test_feedback_of_another_type_says_nothing(broken: dict[str, Any]) -> None:
+def test_feedback_of_another_type_or_without_a_truth_says_nothing(broken: dict[str, Any]) -> None:
     lines = some()
     found = records.frames([*lines, {**lines[1], "event.id": "000000000000-1", **broken}])
     assert (len(found.feedback), found.unread) == (5, 1)
     assert len(records.labelled(found)) == 5
+    kept = {name: value for name, value in lines[1].items() if name not in broken}
+    assert records.frames([*lines, {**kept, "event.id": "000000000000-1"}]).unread == (
+        "occupancy.feedback.authenticated" not in broken  # who does not say so had no token
+    )
 
 
 def test_what_can_not_be_decoded_is_counted_and_told(tmp_path: Path) -> None:
