@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +81,10 @@ class UnusableFolder(InputError):
     """The journal's folder can't be read, or not be written."""
 
 
+class UnwritableJournal(InputError):
+    """An entry could not be written whole, so that nothing of it was."""
+
+
 class Journal:
     """The runs and deployments of one folder; who adds to it holds `locked()`."""
 
@@ -100,24 +104,35 @@ class Journal:
 
     def next_id(self) -> str:
         """Take the next id, for an entry that is added later; no other entry gets it meanwhile."""
-        entries = self._entries()
-        if not self._drawn:
-            self._drawn = entries[0].id.partition("-")[0] if entries else secrets.token_hex(6)
-        used = self._taken | {_number(entry) for entry in entries}
-        number = max(used, default=0) + 1
-        self._taken.add(number)
-        return f"{self._drawn}-{number}"
+        taken = self._next()
+        self._taken.add(_number(taken))
+        return taken
 
     def add(self, entry: Entry) -> Entry:
-        """Write an entry, under the id it has or else the next one, and give it with its id; on disk when this returns."""
-        entry = msgspec.structs.replace(entry, id=entry.id or self.next_id())
+        """Write an entry, under the id it has or else the next one, and give it with its id; on disk when this returns.
+
+        Raises UnwritableJournal; then, and after a signal, nothing of it is there.
+        """
+        entry = msgspec.structs.replace(entry, id=entry.id or self._next())
         with _explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._cut()
-            with self.path.open("ab", buffering=0) as file:
+            end = self._cut()
+        try:
+            with self.path.open(
+                "ab"
+            ) as file:  # with a buffer: a file that takes a part of it only is asked again, or fails
                 file.write(record.line(entry.record()))
+                file.flush()
                 os.fsync(file.fileno())
             _sync(self.folder)
+        except BaseException as error:
+            with suppress(OSError):
+                os.truncate(self.path, end)
+            if not isinstance(error, OSError):
+                raise
+            raise UnwritableJournal(
+                f"{self.path} can't be written: {error.strerror}; nothing was added, make room or mend its permissions"
+            ) from None
         return entry
 
     @contextmanager
@@ -137,11 +152,18 @@ class Journal:
             self._end_died_runs()
             yield
 
+    def _next(self) -> str:
+        entries = self._entries()
+        if not self._drawn:
+            self._drawn = entries[0].id.partition("-")[0] if entries else secrets.token_hex(6)
+        used = self._taken | {_number(entry.id) for entry in entries}
+        return f"{self._drawn}-{max(used, default=0) + 1}"
+
     def _end_died_runs(self) -> None:
         entries = self._entries()
-        numbers = {_number(entry): entry for entry in entries}
+        numbers = {_number(entry.id): entry for entry in entries}
         for number in sorted(set(range(1, max(numbers, default=0))) - numbers.keys()):
-            after = next(entry for entry in entries if _number(entry) > number)
+            after = next(entry for entry in entries if _number(entry.id) > number)
             why = "ended without a word (killed?) after it had begun to change what is live"
             journal = after.id.partition("-")[0]
             self.add(Run(id=f"{journal}-{number}", at=after.at, trigger="unknown", outcome="failed", why=why))
@@ -168,10 +190,10 @@ class Journal:
                 f"{self.path}: line {number} is not one that the loop wrote ({error}); put it right, or move the file"
             ) from None
 
-    def _cut(self) -> None:
-        """Move what a crash left of a last line to a file beside."""
+    def _cut(self) -> int:
+        """Move what a crash left of a last line to a file beside; gives where the next line begins."""
         if not self.path.exists():
-            return
+            return 0
         with self.path.open("r+b") as file:
             text = file.read()
             end = text.rfind(b"\n") + 1
@@ -181,10 +203,11 @@ class Journal:
                     os.fsync(aside.fileno())
                 file.truncate(end)
                 print(f"{self.path}: its last line was torn; moved to {aside.name}", file=sys.stderr)
+        return end
 
 
-def _number(entry: Run | Deployment) -> int:
-    return int(entry.id.rpartition("-")[2])
+def _number(name: str) -> int:
+    return int(name.rpartition("-")[2])
 
 
 def _record(dataset: str, entry: Run | Deployment) -> dict[str, Any]:

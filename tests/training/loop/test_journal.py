@@ -1,4 +1,7 @@
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import pytest
 
 from monitoring.store.lines import Line, document
 from occupancy import record
-from training.loop.journal import Busy, DamagedJournal, Deployment, Journal, Run, UnusableFolder
+from training.loop.journal import Busy, DamagedJournal, Deployment, Journal, Run, UnusableFolder, UnwritableJournal
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RUN = Run(
@@ -40,6 +43,30 @@ def test_an_id_that_was_taken_is_kept_for_its_entry(journal: Journal) -> None:
     assert journal.add(DEPLOYMENT).id.endswith("-2")
     assert journal.add(msgspec.structs.replace(RUN, id=taken)).id.endswith("-1")
     assert journal.add(DEPLOYMENT).id.endswith("-3")
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """Have the kernel take no byte beyond, as a full disk does: what begins before is written in part."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_an_entry_is_written_whole_or_not_at_all(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+    first = journal.add(RUN)
+    size = journal.path.stat().st_size
+    with no_file_longer_than(size + 100), pytest.raises(UnwritableJournal, match="File too large; nothing was added"):
+        journal.add(DEPLOYMENT)
+    assert journal.path.stat().st_size == size
+    assert journal.next_id().endswith("-2")
+    again = Journal(journal.folder)
+    assert again.runs() == [first]
+    assert again.add(DEPLOYMENT).id.endswith("-2")
+    assert "torn" not in capsys.readouterr().err
 
 
 def test_an_entry_is_a_record_that_monitoring_stores(journal: Journal) -> None:
