@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from occupancy.errors import InputError
 SERVICE = "occupancy-retraining"
 LONGEST = 800
 """Characters of a text in an entry, so that its line stays within a record's bytes."""
+Id = Annotated[str, msgspec.Meta(pattern=f"^{record.ID.pattern}$")]
+"""The journal's own id, and the entry's number; an entry that is not yet written has an empty one."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +33,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     many there were; back_test: how often the back-test file has been used; event: the verdict's; attempt: at this event.
     """
 
-    id: str = ""
+    id: Id = ""
     at: datetime
     trigger: str
     outcome: str
@@ -51,7 +53,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """One change of what is live, from `previous` to `version`: deploy, undo, found (not our doing) or reset (no change)."""
 
-    id: str = ""
+    id: Id = ""
     at: datetime
     action: str
     version: str = ""

@@ -108,6 +108,14 @@ def test_a_damaged_line_is_named(journal: Journal, line: bytes) -> None:
         journal.runs()
 
 
+@pytest.mark.parametrize("name", ["", "0123456789ab", "0123456789ab-", "0123456789ab-x", "0123456789ab-0"])
+def test_an_id_without_a_number_is_no_id(journal: Journal, name: str) -> None:
+    journal.add(msgspec.structs.replace(RUN, id="0123456789ab-1"))
+    journal.path.write_bytes(journal.path.read_bytes().replace(b"0123456789ab-1", name.encode()))
+    with pytest.raises(DamagedJournal, match=r"line 1 .*`\$\.id`"):
+        journal.next_id()
+
+
 def test_only_one_changes_anything_at_a_time(journal: Journal) -> None:
     with journal.locked(), pytest.raises(Busy), Journal(journal.folder).locked():
         pass
