@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -29,8 +29,9 @@ Id = Annotated[str, msgspec.Meta(pattern=f"^{record.ID.pattern}$")]
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the loop: what set it off, how it ended, and why.
 
-    trigger: verdict, schedule or person. outcome: deployed, idle, blocked, waiting, refused, undone or failed. labels: how
-    many there were; back_test: how often the back-test file has been used; event: the verdict's; attempt: at this event.
+    trigger: verdict, schedule or person; unknown of one that was killed. outcome: deployed, idle, blocked, waiting, refused,
+    undone or failed. labels: how many there were; back_test: how often the back-test file has been used; event: the
+    verdict's; attempt: at this event.
     """
 
     id: Id = ""
@@ -141,7 +142,7 @@ class Journal:
     def locked(self) -> Iterator[None]:
         """Be the only one who changes anything; raises Busy.
 
-        A run that was killed after another entry had followed the id it took left a gap: it is written down as failed.
+        A run that was killed is written down as failed, so that its id and its folder are nobody else's.
         """
         with _explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -162,13 +163,25 @@ class Journal:
         return f"{self._drawn}-{max(used, default=0) + 1}"
 
     def _end_died_runs(self) -> None:
+        """Write down each run that left no entry, but a folder or a later entry; its training saw the back-test file."""
         entries = self._entries()
-        numbers = {_number(entry.id): entry for entry in entries}
-        for number in sorted(set(range(1, max(numbers, default=0))) - numbers.keys()):
-            after = next(entry for entry in entries if _number(entry.id) > number)
-            why = "ended without a word (killed?) after it had begun to change what is live"
-            journal = after.id.partition("-")[0]
-            self.add(Run(id=f"{journal}-{number}", at=after.at, trigger="unknown", outcome="failed", why=why))
+        if not entries:
+            return
+        journal = entries[0].id.partition("-")[0]
+        used = {_number(entry.id) for entry in entries}
+        begun = {_number(path.name) for path in self.folder.glob(f"runs/{journal}-*") if record.ID.fullmatch(path.name)}
+        back_test = max((entry.back_test for entry in entries if isinstance(entry, Run)), default=0)
+        for number in sorted(begun.union(range(1, max(used))) - used):
+            folder, why = (
+                self.folder / "runs" / f"{journal}-{number}",
+                "ended without a word: killed, or the power failed",
+            )
+            if number in begun:
+                at, why = datetime.fromtimestamp(folder.stat().st_mtime, UTC), f"{why}; how far it came is in {folder}"
+            else:
+                at = next(entry.at for entry in entries if _number(entry.id) > number)
+            back_test += (folder / "training.out").exists()
+            self.add(Run(id=folder.name, at=at, trigger="unknown", outcome="failed", why=why, back_test=back_test))
 
     def _entries(self) -> list[Run | Deployment]:
         with _explained(self.folder):

@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +134,26 @@ def test_a_run_that_was_killed_in_the_middle_is_written_down_as_failed(journal: 
     with again.locked():
         assert again.runs() == [died]
     assert again.add(RUN).id.endswith("-3")
+
+
+def test_a_run_that_was_killed_leaves_its_id_and_its_folder_to_nobody_else(journal: Journal) -> None:
+    journal.add(RUN)
+    runs = journal.folder / "runs"
+    early, late = journal.next_id(), journal.next_id().replace("-3", "-4")
+    for name in (early, late, "0123456789ab-9", f"{late} (copy)"):
+        (runs / name).mkdir(parents=True)
+    (runs / late / "training.out").touch()
+    os.utime(runs / late, (NOON.timestamp(), NOON.timestamp()))
+    again = Journal(journal.folder)
+    with again.locked():
+        died = again.runs()[1:]
+        assert again.next_id().endswith("-5")
+    assert [(run.id, run.outcome, run.trigger, run.back_test) for run in died] == [
+        (early, "failed", "unknown", 3),
+        (late, "failed", "unknown", 4),
+    ]
+    assert died[1].at == NOON
+    assert str(runs / late) in died[1].why
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
