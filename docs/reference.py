@@ -19,6 +19,7 @@ from monitoring.drift.verdict import RULES
 from monitoring.settings import Elasticsearch
 from occupancy import record, settings
 from occupancy.reading import DERIVED, FEATURES, NAMES, Reading
+from training import compare
 from training.loop import settings as loop
 from training.service import settings as service
 from training.settings import Settings as Training
@@ -137,6 +138,14 @@ All commands have these:
 {_settings(settings.rows(loop.Common, loop.PREFIX))}
 
 {_commands("training.loop", loop.tables(), loop.PREFIX, loop.Common)}
+
+## The gate's settings
+
+Variables, or flags of `python -m training.compare` (which win); an unknown variable that begins with `{
+        compare.PREFIX
+    }` is an error.
+
+{_settings(row for row in settings.rows(compare.Compare, compare.PREFIX) if row.flag)}
 
 ## The training service's settings
 

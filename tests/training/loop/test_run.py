@@ -173,7 +173,7 @@ def test_a_model_that_is_wrong_is_replaced_by_one_that_labels_show_better(
     place.put_live(bad)
     place.serve(bad, 4)
     place.verdict("loss")
-    found = place.look(4, OLD="")
+    found = place.look(4)
     assert (found.outcome, found.champion, found.attempt, found.back_test) == ("deployed", bad, 1, 1), found.why
     assert (place.models / "live").readlink().name == found.challenger
     put = place.journal.deployments()[-1]
@@ -220,3 +220,28 @@ def test_a_step_that_fails_is_told_and_changes_nothing(place: Room) -> None:
     assert "`python -m training` ended with status 2: training: nowhere.yaml: No such file" in found.why
     assert place.journal.deployments()[-1].version == version
     assert isinstance(place.journal.deployments()[-1], Deployment)
+
+
+def test_whatever_happens_on_the_way_a_record_is_left(place: Room) -> None:
+    place.put_live(place.train())
+    place.serve(place.journal.deployments()[0].version, 1)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    argv = [*map(str, place.files), f"--now={place.at(1).isoformat()}"]
+    assert run.main(argv, place.environ, full) == 2
+    assert place.journal.runs()[-1].outcome == "failed"
+    assert "No space left on device" in place.journal.runs()[-1].why
+    assert place.look(1.1).outcome == "idle"
+
+
+def test_a_reset_does_not_end_the_review_of_what_is_live(place: Room) -> None:
+    good = place.train()
+    place.put_live(good)
+    bad = turned_over(place)
+    place.put_live(bad, 0.0, run_id="0123456789ab-9")
+    place.journal.add(Deployment(at=place.at(1), action="reset", by="Ada", why="looked into it"))
+    place.serve(bad, 3)
+    assert place.look(3).outcome == "undone"
+    assert (place.models / "live").readlink().name == good
