@@ -3,7 +3,7 @@
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from glob import glob
 from pathlib import Path
@@ -29,7 +29,12 @@ _KEPT = {
     VERDICT: [OBSERVED, ID, "occupancy.room", "occupancy.model.version"]
     + [f.name for f in FIELDS if f.name.startswith("occupancy.verdict.")],
 }
-_NEEDED = {FEEDBACK: ["occupancy.feedback.prediction", "occupancy.feedback.occupied"]}
+SINCE = "occupancy.verdict.since"
+_NEEDED = {
+    FEEDBACK: ["occupancy.feedback.prediction", "occupancy.feedback.occupied"],
+    VERDICT: ["occupancy.room", SINCE]
+    + [f"occupancy.verdict.{name}" for name in ("event", "rule", "state", "consequence", "message")],
+}
 _TYPES = {field.name: field.type for field in FIELDS}
 _BACK = re.compile(r"\d+[mhdw]")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -227,7 +232,7 @@ def frames(lines: Iterable[Any], what: Range = ALL) -> Records:
 def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd.DataFrame:
     """Make a frame of decoded records that are sound; `seen` keeps one copy of each text that comes often."""
     columns: dict[str, Any] = {}
-    rows = _sound(rows, _KEPT[dataset], [ID, *_NEEDED.get(dataset, [])])
+    rows = sound(rows, dataset)
     for name in _KEPT[dataset]:
         values = [row.get(name) for row in rows]
         kind = _TYPES[name]
@@ -245,21 +250,23 @@ def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd
     if TIME in frame:  # a request that failed as a whole has none
         unclear |= frame[TIME].isna() & np.array([row.get(TIME) is not None for row in rows], bool)
         frame[TIME] = frame[TIME].fillna(frame[OBSERVED])
-    for name in (OBSERVED, TIME):
+    for name in (OBSERVED, TIME, SINCE):
         if name in frame:
             unclear |= ~frame[name].between(*BELIEVED)
     return frame[~unclear].reset_index(drop=True) if unclear.any() else frame
 
 
-def _sound(rows: list[dict[str, Any]], names: Sequence[str], needed: Sequence[str]) -> list[dict[str, Any]]:
-    """Leave the records that have what is needed, and each field of its type."""
-    for name in names:
+def sound(rows: list[dict[str, Any]], dataset: str) -> list[dict[str, Any]]:
+    """Leave, of a dataset's decoded records, those that have what they need and each field of its type."""
+    for name in _KEPT[dataset]:
         fitting, given = _FITTING[_TYPES[name]], {type(row.get(name)) for row in rows}
         if given - fitting:
             rows = [row for row in rows if type(row.get(name)) in fitting or _flags(name, row[name])]
         if int in given:
             rows = [row for row in rows if type(row.get(name)) is not int or abs(row[name]) < LARGEST]
-    return [row for row in rows if all(row.get(name) not in (None, "") for name in needed)]
+    for name in (ID, *_NEEDED.get(dataset, ())):
+        rows = [row for row in rows if row.get(name) not in (None, "")]
+    return rows
 
 
 def _flags(name: str, value: Any) -> bool:

@@ -1,7 +1,8 @@
 """`python -m monitoring verdicts [FILE...]`: the records that `watch` left, of what is wrong now or with --all ever was.
 
 `drift` judges anew; this only reads what was found, from files or from Elasticsearch. Each record is a line of JSON on
-standard output, by time, as it was written.
+standard output, by time, as it was written; one that does not say what it found, where and since when is passed over, and
+how many is told on standard error.
 
 Exit status: 0 nothing is open; 1 a verdict is open; 2 a setting or a file is wrong.
 """
@@ -53,7 +54,7 @@ def read(table: Verdicts) -> tuple[list[dict[str, Any]], int]:
     def kept(documents: Iterator[Any]) -> Iterator[Any]:
         for fields in documents:
             verdict = isinstance(fields, dict) and fields.get(DATASET) == VERDICT
-            if verdict and isinstance(fields.get(ID), str):
+            if verdict and records.sound([fields], VERDICT):
                 by_id.setdefault(fields[ID], fields)
             if verdict or not isinstance(fields, dict):
                 yield fields

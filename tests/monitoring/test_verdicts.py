@@ -100,6 +100,25 @@ def test_what_is_cut_is_told_and_what_is_missing_refused(watched: Watched, tmp_p
     assert b"none.jsonl: no such file" in watched.out.readouterr().err
 
 
+WHAT = ("since", "event", "rule", "state", "consequence", "message")
+
+
+@pytest.mark.parametrize("name", ["occupancy.room", *(f"occupancy.verdict.{name}" for name in WHAT)])
+def test_a_record_that_does_not_say_what_was_found_is_passed_over_and_told(watched: Watched, name: str) -> None:
+    (opened, *_) = watched.look(lines(HOUR) + lines(STUCK, first=HOUR, co2=700.0))
+    fields = {**json.loads(opened), "event.id": "0" * 12 + "-opened"}
+    without = [{**fields, name: None}, {**fields, name: 7}, {key: fields[key] for key in fields if key != name}]
+    without.append({**without[0], "event.id": json.loads(opened)["event.id"]})  # it takes no sound one's place
+    if name.endswith("since"):
+        without.append({**fields, name: "yesterday"})
+    watched.said.write_bytes(b"\n".join([*(json.dumps(each).encode() for each in without), opened]))
+    for argv in ([], ["--all"]):
+        assert main(["verdicts", str(watched.said), *argv], {}) == 1
+        told = watched.out.readouterr()
+        assert told.out == opened + b"\n"
+        assert f"monitoring verdicts: {len(without)} lines that are cut".encode() in told.err
+
+
 def test_elasticsearch_gives_what_the_files_give(watched: Watched, installed: Store) -> None:
     watched.look(lines(HOUR) + lines(STUCK, first=HOUR, co2=700.0))
     watched.look(lines(2 * HOUR, first=HOUR + STUCK))
