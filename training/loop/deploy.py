@@ -13,12 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from occupancy import model, record
 from occupancy.errors import InputError
 from training.loop import settings
 from training.loop.journal import Deployment, Journal
+from training.loop.registry import Told
 from training.loop.settings import Common
 from training.loop.targets import Target
 from training.loop.targets import target as chosen
@@ -62,7 +64,8 @@ def deploy(
 ) -> Deployment:
     """Put a model live and write it down, whoever holds the journal's lock.
 
-    Raises UnusableModel for one that can't be loaded, AlreadyLive, or NotDeployed where the service did not take it.
+    Raises UnusableModel for one that can't be loaded, AlreadyLive, NotDeployed where the service did not take it, or
+    UnwritableJournal after having put the earlier one back.
     """
     return _deploy(target, journal, models, version, Deployment(at=at, action="deploy", by=by, why=why, run=run))
 
@@ -117,11 +120,17 @@ def _deploy(target: Target, journal: Journal, models: Path, version: str, entry:
     if version == previous:
         raise AlreadyLive(f"{version} is live; nothing was done")
     model.load(models / version / model.FILE, expected=version)
-    target.deploy(version, f"{entry.action} by {entry.by}: {entry.why}")
-    entry = Deployment(
-        at=entry.at, action=entry.action, version=version, previous=previous, by=entry.by, why=entry.why, run=entry.run
-    )
-    return journal.add(entry)
+    why = f"{entry.action} by {entry.by}: {entry.why}"
+    try:
+        target.deploy(version, why)
+        entry = journal.add(msgspec.structs.replace(entry, version=version, previous=previous))
+    except BaseException:  # a full disk, a signal: what the journal does not name does not stay live
+        if target.live() == version != last(journal.deployments()):
+            target.deploy(previous, f"back from {version}: it could not be written down")
+        raise
+    if isinstance(target, Told):
+        target.tell(version, why)
+    return entry
 
 
 def say(entry: Deployment) -> None:

@@ -27,7 +27,7 @@ class Serving(Protocol):
 
 
 class Told(NamedTuple):
-    """What serves, and a registry that is told of each deployment; a registry that fails stops none."""
+    """What serves, and a registry that is told of each deployment, once the journal has it."""
 
     target: Serving
     models: Path
@@ -38,12 +38,15 @@ class Told(NamedTuple):
         return self.target.live()
 
     def deploy(self, version: str, why: str) -> None:
-        """Put a model live, then move the alias to it."""
+        """Put a model live; the registry is told later."""
         self.target.deploy(version, why)
+
+    def tell(self, version: str, why: str) -> None:
+        """Move the alias to what is live; a registry that fails, and a signal meanwhile, change nothing of that."""
         try:
             self._tell(version, why)
-        except Exception as error:  # noqa: BLE001 -- whatever MLflow does, the model is live
-            print(f"MLflow was not told that {version} is live: {error}", file=sys.stderr)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- whatever MLflow does, the model is live
+            print(f"MLflow was not told that {version} is live: {str(error) or 'ended by a signal'}", file=sys.stderr)
 
     def _tell(self, version: str, why: str) -> None:
         if not self.client.search_registered_models(f"name = '{NAME}'"):

@@ -6,9 +6,10 @@ import pytest
 
 from occupancy.model import FILE, UnusableModel
 from tests.training.loop.conftest import Put
+from tests.training.loop.test_journal import no_file_longer_than
 from training.loop.__main__ import main
 from training.loop.deploy import AlreadyLive, NothingBefore, NoVersion, deploy, last, lineage, reconcile, undo
-from training.loop.journal import Busy, Deployment, Journal
+from training.loop.journal import Busy, Deployment, Journal, UnwritableJournal
 from training.loop.targets import NotDeployed, Pointer
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -65,6 +66,17 @@ def test_what_the_service_does_not_take_is_not_written_down(models: Path, put: P
     with pytest.raises(NotDeployed):
         deploy(Pointer(models, "", "no-pid", 1.0), journal, models, version, by="me", why="better", at=NOON)
     assert told(journal) == []
+
+
+def test_what_cannot_be_written_down_does_not_stay_live(
+    models: Path, put: Put, pointer: Pointer, journal: Journal
+) -> None:
+    first, second = put(1), put(2)
+    deploy(pointer, journal, models, first, by="me", why="the first", at=NOON)
+    with no_file_longer_than(journal.path.stat().st_size + 100), pytest.raises(UnwritableJournal):
+        deploy(pointer, journal, models, second, by="me", why="better", at=NOON)
+    assert (pointer.live(), told(journal)) == (first, [("deploy", first, "")])
+    assert reconcile(pointer, journal, NOON) is None
 
 
 def test_what_others_changed_is_found_once(models: Path, put: Put, pointer: Pointer, journal: Journal) -> None:

@@ -1,13 +1,17 @@
 import os
 import sqlite3
 import subprocess
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.training.loop.conftest import Put
-from training.loop.registry import NoMlflow, told
+from training.loop.deploy import deploy
+from training.loop.journal import Journal
+from training.loop.registry import NoMlflow, Told, told
 from training.loop.targets import Pointer
 
 PYTHON = Path(".venv-mlflow/bin/python")
@@ -50,6 +54,27 @@ def test_mlflow_knows_which_model_is_live(tmp_path: Path, models: Path, put: Put
     down = live("deploy", second, MLFLOW_TRACKING_URI="http://127.0.0.1:1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert down == [("live", first)]
     assert Pointer(models, "", "", 1.0).live() == second
+
+
+class Slow(NamedTuple):
+    """An MLflow that takes so long that a signal comes first, or fails; it stands for the network's bad days."""
+
+    error: BaseException
+
+    def search_registered_models(self, _: str) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("too many retries")])
+def test_what_is_live_is_written_down_before_mlflow_is_told(
+    models: Path, put: Put, journal: Journal, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    version, pointer = put(1), Pointer(models, "", "", 1.0)
+    target = Told(pointer, models, Slow(error))
+    entry = deploy(target, journal, models, version, by="me", why="better", at=datetime(2026, 11, 21, tzinfo=UTC))
+    assert (pointer.live(), journal.deployments()) == (version, [entry])
+    reason = str(error) or "ended by a signal"
+    assert capsys.readouterr().err == f"MLflow was not told that {version} is live: {reason}\n"
 
 
 @pytest.mark.skipif(find_spec("mlflow") is not None, reason="MLflow is here")
