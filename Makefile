@@ -36,6 +36,9 @@ monitoring: $(VENV)/runtime ## the monitoring demonstration on this machine, wit
 	@$(IN)/python -m data.fetch
 	@$(IN)/python -m monitoring.demo
 
+retraining: $(VENV)/runtime ## the retraining demonstration: two simulated weeks, a change, a dying sensor, late and wrong labels; ends with the report's path
+	@$(IN)/python -m benchmark loop --story=1003 --only="lamps of a third, CO2"
+
 data: $(VENV)/runtime ## download, verify and unpack the real data into data/original
 	$(IN)/python -m data.fetch
 
@@ -89,7 +92,7 @@ schemathesis: $(VENV)-schemathesis/ready ## the environment in which a test hold
 lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
 	./requirements/lock
 
-.PHONY: help demo monitoring data train serve model check lint types test soak docs mlflow peers drift-peers schemathesis lock
+.PHONY: help demo monitoring retraining data train serve model check lint types test soak docs mlflow peers drift-peers schemathesis lock
 
 # --- container images
 IMAGE_TAG ?= latest

@@ -66,9 +66,9 @@ def lacks(labels: Labels, what_for: str, least: int, least_days: int) -> str:
     empty = len(labels.rows) - labels.occupied
     dates = Counter(row[DATE][:10] for row in labels.rows)
     wanted = {
-        f"dates of {LEAST_A_DATE} labels": least_days - sum(count >= LEAST_A_DATE for count in dates.values()),
+        f"dates with {LEAST_A_DATE} labels": least_days - sum(count >= LEAST_A_DATE for count in dates.values()),
         "occupied": least - labels.occupied,
         "empty": least - empty,
     }
     lacking = [f"{count} {what}" for what, count in wanted.items() if count > 0]
-    return f"{len(labels.rows)} are there to {what_for}: {' and '.join(lacking)} more are needed" if lacking else ""
+    return f"{len(labels.rows)} are there to {what_for}, and it takes {', '.join(lacking)} more" if lacking else ""

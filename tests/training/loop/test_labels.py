@@ -38,8 +38,8 @@ def test_the_last_dates_judge_and_no_date_does_both(days: int, share: float, lea
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (some("2015-02-02", occupied=9, empty=12), "21 are there to judge by: 1 occupied more are needed"),
-        (some("2015-02-02", occupied=2, empty=3), "5 are there to judge by: 8 occupied and 7 empty more are needed"),
+        (some("2015-02-02", occupied=9, empty=12), "21 are there to judge by, and it takes 1 occupied more"),
+        (some("2015-02-02", occupied=2, empty=3), "5 are there to judge by, and it takes 8 occupied, 7 empty more"),
         (some("2015-02-02", occupied=10, empty=10), ""),
     ],
 )
@@ -49,7 +49,7 @@ def test_what_labels_lack_is_said(given: Labels, said: str) -> None:
 
 def test_one_date_teaches_little() -> None:
     said = labels.lacks(some("2015-02-02", occupied=50, empty=50), "learn from", 10, 2)
-    assert said == "100 are there to learn from: 1 dates of 10 labels more are needed"
+    assert said == "100 are there to learn from, and it takes 1 dates with 10 labels more"
     stray = some("2015-02-02", occupied=50, empty=50)._replace(
         rows=some("2015-02-02", occupied=50, empty=50).rows + some("2015-02-03").rows
     )
