@@ -1,9 +1,9 @@
 """A paired block bootstrap: how sure the difference of two models' losses is, when readings near in time resemble each other.
 
-Readings are put together in blocks of six hours of a room, and whole blocks are drawn with replacement (Künsch, 1989); the
+Readings are put together in blocks of four hours of a room, and whole blocks are drawn with replacement (Künsch, 1989); the
 interval's quantiles are widened for few blocks as Student's t is (the expanded percentile interval: Hesterberg, 2015,
-doi.org/10.1080/00031305.2015.1089789). Measured on simulated rooms, blocks of 4, 6 and 12 hours cover nearly alike; shorter ones
-claim too much, and of two or three days none covers what it promises: see docs/continuous-training.md.
+doi.org/10.1080/00031305.2015.1089789). Measured on simulated rooms, blocks of 4, 6 and 12 hours cover nearly alike, and of these
+the shortest see most; shorter ones claim too much, and of few days none covers what it promises: see docs/continuous-training.md.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from scipy import stats
 
 from training.evaluate import Difference
 
-HOURS = 6
+HOURS = 4
 RESAMPLES = 4000
 Array = np.ndarray[Any, Any]
 

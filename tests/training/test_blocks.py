@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from training.blocks import blocks, paired_difference
 
 
-def test_a_block_is_six_hours_of_a_room() -> None:
-    time = pd.Series(pd.date_range("2015-02-02 00:00", periods=16, freq="3h", tz="Europe/Brussels"))
+def test_a_block_is_four_hours_of_a_room() -> None:
+    time = pd.Series(pd.date_range("2015-02-02 00:00", periods=16, freq="2h", tz="Europe/Brussels"))
     assert blocks(time, np.full(16, "a", object)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]
     rooms = np.array(["a", "b"] * 8, object)
     assert len(set(blocks(time, rooms))) == 16
