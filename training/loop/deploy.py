@@ -22,7 +22,7 @@ from training.loop import settings
 from training.loop.journal import Deployment, Journal
 from training.loop.registry import Told
 from training.loop.settings import Common
-from training.loop.targets import Target
+from training.loop.targets import NotDeployed, Target
 from training.loop.targets import target as chosen
 
 NOT_OURS = "others"
@@ -124,6 +124,8 @@ def _deploy(target: Target, journal: Journal, models: Path, version: str, entry:
     try:
         target.deploy(version, why)
         entry = journal.add(msgspec.structs.replace(entry, version=version, previous=previous))
+    except NotDeployed:  # the target has put the earlier one back, or says that it can't
+        raise
     except BaseException:  # a full disk, a signal: what the journal does not name does not stay live
         if target.live() == version != last(journal.deployments()):
             target.deploy(previous, f"back from {version}: it could not be written down")

@@ -189,7 +189,7 @@ class Cluster:
         return self._digest(self._read())[:12]
 
     def deploy(self, version: str, why: str) -> None:
-        """Patch the Deployment and wait for the rollout; what has not rolled out in time is patched back."""
+        """Patch the Deployment and wait for the rollout; what fails, or has not rolled out in time, is patched back."""
         before = self._read()
         previous = self._digest(before)
         if not any(f"$({DIGEST})" in (variable.value or "") for variable in self._environment(before)):
@@ -197,20 +197,41 @@ class Cluster:
                 f"the pods of {self} take their model from an image, not from a folder named by {DIGEST}; "
                 "build the model's image and name it in your overlay"
             )
-        self._patch(version, why)
         try:
-            lacks = self._waited()
-        except KeyboardInterrupt:
-            self._patch(previous, f"back from {version}: ended by a signal")
-            raise
-        if not lacks:
-            return
-        self._patch(previous, f"back from {version}: {lacks}")
-        self._waited()
-        raise NotDeployed(
-            f"{version} was not put live, {previous[:12]} is: after {self.seconds:g} s {lacks}; is the model in the pods' "
-            f"volume? `kubectl -n {self.namespace} get events` tells more"
-        )
+            self._roll_out(version, why)
+        except BaseException as error:  # of no answer, or of a signal: the cluster may have taken the change before
+            self._put_back(version, previous, str(error).partition(";")[0] or "ended by a signal")
+            if not isinstance(error, NotDeployed):
+                raise
+            self._waited()
+            raise NotDeployed(f"{version} was not put live, {previous[:12]} is: {error}") from None
+
+    def _roll_out(self, version: str, why: str) -> None:
+        self._patch(version, why)
+        if lacks := self._waited():
+            raise NotDeployed(
+                f"after {self.seconds:g} s {lacks}; is the model in the pods' volume? "
+                f"`kubectl -n {self.namespace} get events` tells more"
+            )
+
+    def _put_back(self, version: str, previous: str, why: str) -> None:
+        """Have the Deployment name what it named before, asked again and again; raises NotDeployed where that fails, too."""
+        deadline = time.monotonic() + self.seconds
+        while hindered := self._hindered(previous, f"back from {version}: {why}"):
+            if time.monotonic() > deadline:
+                raise NotDeployed(
+                    f"{why}; and {version} may be live, for {previous[:12]} can't be put back: {hindered}"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _hindered(self, version: str, why: str) -> str:
+        """Have the Deployment name a model if it does not; says what hinders that."""
+        try:
+            if self._digest(self._read()) != version:
+                self._patch(version, why)
+        except (Unreachable, NotDeployed) as error:
+            return str(error)
+        return ""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.deployment}"

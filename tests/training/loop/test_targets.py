@@ -2,6 +2,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ from tests.training.loop.conftest import Put
 from training.loop.deploy import reconcile
 from training.loop.journal import Journal
 from training.loop.settings import Common
-from training.loop.targets import Cluster, NotDeployed, Pointer, Unreachable, target
+from training.loop.targets import DIGEST, Cluster, NotDeployed, Pointer, Unreachable, target
 
 SECONDS = 60.0
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -173,6 +176,75 @@ def test_a_cluster_that_nobody_named_is_asked_for(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(Unreachable, match="set KUBECONFIG"):
         Cluster("occupancy", "inference", SECONDS)
+
+
+class Api(BaseHTTPRequestHandler):
+    """An API server that takes a change and gives no answer, which no real one does when it is asked to."""
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        server = cast("Lost", self.server)
+        body = json.dumps(server.found).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PATCH(self) -> None:
+        server = cast("Lost", self.server)
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server.causes.append(body["metadata"]["annotations"]["kubernetes.io/change-cause"])
+        container = body["spec"]["template"]["spec"]["containers"][0]
+        server.found["spec"]["template"]["spec"]["containers"][0]["env"][0] = container["env"][0]
+        if len(server.causes) > 1:
+            self.do_GET()
+        elif server.signalled:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            server.over.wait(60)
+
+
+class Lost(ThreadingHTTPServer):
+    """Holds a Deployment whose first change goes unanswered: the connection ends, or a signal comes meanwhile."""
+
+    def __init__(self, *, signalled: bool) -> None:
+        """Hold a Deployment that has rolled out."""
+        super().__init__(("127.0.0.1", 0), Api)
+        self.signalled, self.over, self.causes = signalled, threading.Event(), list[str]()
+        env = [{"name": DIGEST, "value": "0" * 12}, {"name": "OCCUPANCY_MODEL", "value": f"/models/$({DIGEST})"}]
+        template = {"spec": {"containers": [{"name": "inference", "env": env}]}}
+        self.found: dict[str, Any] = {
+            "metadata": {"generation": 1},
+            "spec": {"replicas": 1, "selector": {}, "template": template},
+            "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+        }
+
+
+@pytest.mark.parametrize("error", [NotDeployed, KeyboardInterrupt])
+def test_a_change_that_the_cluster_took_without_an_answer_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    with Lost(signalled=error is KeyboardInterrupt) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {
+            "current-context": "it",
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+            "users": [{"name": "it", "user": {}}],
+        }
+        (tmp_path / "config").write_text(json.dumps(config))
+        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+        try:
+            cluster = Cluster("occupancy", "inference", SECONDS)
+            with pytest.raises(error):
+                cluster.deploy("1" * 12, "better")
+            assert cluster.live() == "0" * 12
+        finally:
+            server.over.set()
+            server.shutdown()
+    assert server.causes[0] == "better"
+    assert server.causes[1].startswith(f"back from {'1' * 12}: ")
 
 
 # --- a cluster
