@@ -111,7 +111,10 @@ class Pointer(NamedTuple):
 
     def _reload(self) -> None:
         try:
-            os.kill(int(Path(self.pid_file).read_text("ascii")), signal.SIGHUP)
+            number = int(Path(self.pid_file).read_text("ascii"))
+            if not _serves(number):
+                raise NotDeployed(f"{self.pid_file} names process {number}, which is not the service; remove the file")
+            os.kill(number, signal.SIGHUP)
         except (OSError, ValueError) as error:
             raise NotDeployed(
                 f"{self.pid_file} names no process that can be told ({error}); "
@@ -285,6 +288,14 @@ class Cluster:
         if updated < wanted or available < wanted or (status.replicas or 0) > updated:
             return f"{status.unavailable_replicas or 'some'} of its pods are not ready"
         return ""
+
+
+def _serves(number: int) -> bool:
+    """Whether a process may be the service: a file left behind may name a stranger, whom SIGHUP would end."""
+    if number <= 1 or not Path("/proc/self").exists():  # where no process can be looked at, the file is believed
+        return number > 1
+    command = Path(f"/proc/{number}/cmdline").read_bytes()
+    return b"inference" in command or b"gunicorn" in command
 
 
 def _http_errors() -> type[Exception]:

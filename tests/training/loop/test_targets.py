@@ -145,6 +145,22 @@ def test_a_service_that_cannot_be_told_keeps_its_model(tmp_path: Path, models: P
     assert Pointer(models, "", "", SECONDS).live() == first
 
 
+def test_a_stranger_whom_a_pid_file_left_behind_names_is_not_told(tmp_path: Path, models: Path, put: Put) -> None:
+    first, second = put(1), put(2)
+    (models / "live").symlink_to(first)
+    pointer = Pointer(models, "", str(tmp_path / "pid"), SECONDS)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        try:
+            for number in (stranger.pid, -stranger.pid):
+                (tmp_path / "pid").write_text(f"{number}\n")
+                with pytest.raises(NotDeployed, match=f"names process {number}, which is not the service"):
+                    pointer.deploy(second, "better")
+                assert pointer.live() == first
+        finally:
+            stranger.terminate()
+    assert stranger.returncode == -signal.SIGTERM
+
+
 def test_a_deployment_that_is_ended_by_a_signal_is_taken_back(tmp_path: Path, models: Path, put: Put) -> None:
     first, second = put(1), put(2)
     (models / "live").symlink_to(first)
