@@ -127,7 +127,7 @@ class Journal:
                 file.write(record.line(entry.record()))
                 file.flush()
                 os.fsync(file.fileno())
-            _sync(self.folder)
+            sync(self.folder)
         except BaseException as error:
             with suppress(OSError):
                 os.truncate(self.path, end)
@@ -246,7 +246,8 @@ def _explained(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Have the names in a folder on disk, as a file's own fsync does not; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

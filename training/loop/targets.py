@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from occupancy.errors import InputError
 from training.loop import registry
+from training.loop.journal import sync
 from training.loop.settings import Common
 
 POLL_SECONDS = 0.2
@@ -102,10 +103,11 @@ class Pointer(NamedTuple):
         try:
             if not version:
                 link.unlink(missing_ok=True)
-                return
-            new.unlink(missing_ok=True)
-            new.symlink_to(version)
-            new.replace(link)
+            else:
+                new.unlink(missing_ok=True)
+                new.symlink_to(version)
+                new.replace(link)
+            sync(self.models)  # before the journal says so
         except OSError as error:
             raise NotDeployed(f"{link} can't be written: {error.strerror}") from None
 

@@ -182,6 +182,20 @@ def test_without_a_service_the_link_alone_moves(models: Path, put: Put) -> None:
     assert ((models / "live").readlink().name, pointer.live()) == (version, version)
 
 
+def test_the_link_is_on_disk_before_the_journal_names_it(
+    models: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What survives a power failure can't be seen here, but what the kernel was asked to keep."""
+    version, kept = put(1), list[tuple[bool, str]]()
+
+    def fsync(descriptor: int) -> None:
+        kept.append((os.fstat(descriptor).st_ino == models.stat().st_ino, (models / "live").readlink().name))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Pointer(models, "", "", SECONDS).deploy(version, "better")
+    assert kept == [(True, version)]
+
+
 def test_what_is_no_link_is_left_alone(models: Path) -> None:
     (models / "live").mkdir()
     with pytest.raises(Unreachable, match="no link"):
