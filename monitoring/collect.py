@@ -5,22 +5,31 @@ of them was unwell. The file is of the UCI data set's columns, in UTC, and names
 is 1 where the service had drawn the prediction to be labelled: labels that people volunteer are a biased sample. It holds
 several rooms where the labels are of several; --room chooses one.
 
-Exit status: 0 the file is written; 1 there is too little, or it is one-sided, and no file; 2 a setting or a file is wrong.
+--since and --until bound the readings whose labels are taken. How well a sensor was is judged from the room's first record
+on, whatever --since: a room may learn its reference from days before, and an event may have begun before. So each run reads
+and judges all that is stored: 15 seconds and half a gigabyte for half a year of one room, in proportion for more. --room bounds
+it, and so does how long records are kept.
+
+Exit status: 0 the file is written; 1 there is too little, nothing, or it is one-sided, and no file; 2 a setting is wrong,
+or a file or Elasticsearch can't be read.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
+import msgspec
 import numpy as np
 import pandas as pd
 from msgspec import Meta
 
 from monitoring import records, settings
 from monitoring.dashboards.findings import findings
-from monitoring.drift.command import chosen, recorded
-from monitoring.drift.judge import Judge, State, advance
+from monitoring.drift.command import chosen
+from monitoring.drift.judge import State, advance
 from monitoring.drift.verdict import HEALTH, Verdict
-from monitoring.records import ID, Records
+from monitoring.records import ID, Range, Records
 from monitoring.saving import save
 from monitoring.settings import Source
 from occupancy.dataset import SIMULATED
@@ -44,9 +53,14 @@ class Collect(Source, frozen=True, kw_only=True):
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Collect, and say in a line or two what came of it; gives the exit status."""
     table = settings.read(Collect, "collect", argv, environ, __doc__)
-    found = recorded(table, "collect")
-    rows, left_out = collected(found, chosen(table))
+    since = records.time(table.since, datetime.now(UTC))
+    past = before(table, "collect")
+    verdicts = advance(State(), past, chosen(table))
+    found = records.within(past, Range(since))
+    rows, left_out = collected(found, verdicts)
     without = "".join(f"; {count} left out {why}" for why, count in left_out.items() if count)
+    if found.predictions.empty:
+        without = "; no prediction is there in the chosen time and room"
     if lacks := missing(rows, table):
         print(f"collect: {len(rows)} labels can be used, and it takes {lacks}{without}")
         return 1
@@ -61,15 +75,22 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
+def before(table: Source, command: str) -> Records:
+    """Read all records before --until, whatever --since; says on standard error what was passed over."""
+    found = records.stored(msgspec.structs.replace(table, since=""))
+    if found.unread:
+        sys.stderr.write(f"monitoring {command}: {records.passed_over(found.unread)}\n")
+    return found
+
+
 def notice(found: Records) -> str:
     """Mark the file as simulated where a model of simulated data gave the answers: that is a demonstration."""
     simulated = found.predictions.get("occupancy.simulated", pd.Series(dtype=object)).to_numpy() == np.True_
     return f"{SIMULATED}: answered by a model that was trained on simulated data\n" if simulated.any() else ""
 
 
-def collected(found: Records, by: Judge) -> tuple[pd.DataFrame, dict[str, int]]:
+def collected(found: Records, verdicts: Sequence[Verdict]) -> tuple[pd.DataFrame, dict[str, int]]:
     """Give the readings whose truth can be believed, by time, and how many were left out, by reason; columns: KEPT."""
-    verdicts = advance(State(), found, by)
     told = records.labelled(found)
     said = found.predictions.set_index(ID).loc[told["prediction"]].reset_index()
     trusted, sick = told["trusted"].to_numpy(), unwell(told["time"], told["room"], verdicts)

@@ -4,11 +4,14 @@ First come those that the model doubts (the entropy of its probability) and thos
 (the hour's mean distance from the season). Neighbours say the same: a minute counts for less within two hours of a label that came
 with the service's token, or of a minute named before it, and for nothing within a quarter of an hour. So do those of a sick sensor.
 
-Exit status: 0 minutes are named; 1 there is none to name; 2 a setting or a file is wrong.
+--since and --until bound the minutes that are named; what is novel and which sensor is sick is judged as in `collect`, from the
+room's first record on, so each run reads and judges all there is.
+
+Exit status: 0 minutes are named; 1 there is none to name; 2 a setting is wrong, or a file or Elasticsearch can't be read.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -17,9 +20,9 @@ import pandas as pd
 from msgspec import Meta
 
 from monitoring import records, settings
-from monitoring.collect import unwell
+from monitoring.collect import before, unwell
 from monitoring.drift import level, minutes
-from monitoring.drift.command import chosen, recorded, tell
+from monitoring.drift.command import chosen, tell
 from monitoring.drift.judge import Judge, Room, State, advance
 from monitoring.drift.minutes import Array
 from monitoring.records import ID, TIME, Records
@@ -62,13 +65,17 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Name the minutes; gives the exit status."""
     table = settings.read(Propose, "propose", argv, environ, __doc__)
-    found = proposals(recorded(table, "propose"), chosen(table), table.count)
+    since = records.time(table.since, datetime.now(UTC))
+    found = proposals(before(table, "propose"), chosen(table), table.count, since)
     tell(b"".join(msgspec.json.encode(each) + b"\n" for each in found) if table.json else words(found).encode())
     return 0 if found else 1
 
 
-def proposals(found: Records, by: Judge, count: int) -> list[Proposal]:
-    """Choose at most so many minutes, the most telling first; the same records give the same ones."""
+def proposals(found: Records, by: Judge, count: int, since: datetime | None = None) -> list[Proposal]:
+    """Choose at most so many minutes, the most telling first, from `since` on; the same records give the same ones.
+
+    What was before `since` is there to judge by: references that rooms learned, events that last, labels of neighbours.
+    """
     state = State()
     verdicts = advance(state, found, by)
     rows = found.predictions[found.predictions["event.outcome"] == "success"]
@@ -85,6 +92,8 @@ def proposals(found: Records, by: Judge, count: int) -> list[Proposal]:
     uncertainty = entropy(rows["occupancy.probability"].to_numpy(np.float64))
     worth = uncertainty + beyond.max(axis=1, initial=0.0)
     nearest[unwell(rows[TIME], rows["occupancy.room"], verdicts)] = 0.0
+    if since:
+        nearest[(rows[TIME] < since).to_numpy()] = 0.0
     taken: list[int] = []
     while len(taken) < min(count, len(rows)):
         left = np.where(nearest < APART, -1.0, worth * np.minimum(nearest / FAR, 1))
@@ -149,7 +158,7 @@ def _proposal(row: Any, uncertainty: float, beyond: Array, far: Array) -> Propos
 def words(found: Sequence[Proposal]) -> str:
     """Put proposals into a table, a line each."""
     if not found:
-        return "nothing to name: every reading has its truth, or a neighbour that has, or a sensor was sick\n"
+        return "nothing to name: no reading is there, or each has its truth, or a neighbour that has, or a sensor was sick\n"
     head = ("time (UTC)", "room", "probability", *NAMES, "prediction", "why")
     lines = [head] + [
         (

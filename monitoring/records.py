@@ -118,21 +118,26 @@ def read(source: Source) -> Records:
 
     Raises InputError: a file that can't be read, an Elasticsearch that can't be reached, or no record at all.
     """
-    what = chosen(source.since, source.until, source.room)
-    if source.file:
-        found, place = from_files(source.file, what), ", ".join(source.file)
-    else:
-        from monitoring.store.client import connect, explained  # noqa: PLC0415 -- files need no client
-
-        with connect(source) as client, explained(client):
-            found = from_elasticsearch(client, source.elasticsearch_prefix, what)
-            place = f"{source.elasticsearch_url}/{source.elasticsearch_prefix}{record.INDICES[PREDICTION]}-*"
+    found = stored(source)
     if found.predictions.empty:
+        index = f"{source.elasticsearch_url}/{source.elasticsearch_prefix}{record.INDICES[PREDICTION]}-*"
+        place = ", ".join(source.file) or index
         passed = f" ({passed_over(found.unread)})" if found.unread else ""
         raise NoRecords(
             f"{place}: no prediction there in the chosen time and room{passed}; `python -m monitoring load` stores records"
         )
     return found
+
+
+def stored(source: Source) -> Records:
+    """Read the records that a command's settings name, were it none; raises InputError for a place that can't be read."""
+    what = chosen(source.since, source.until, source.room)
+    if source.file:
+        return from_files(source.file, what)
+    from monitoring.store.client import connect, explained  # noqa: PLC0415 -- files need no client
+
+    with connect(source) as client, explained(client):
+        return from_elasticsearch(client, source.elasticsearch_prefix, what)
 
 
 def passed_over(unread: int) -> str:
@@ -220,13 +225,18 @@ def frames(lines: Iterable[Any], what: Range = ALL) -> Records:
         unread += len(rows) - len(rest)
         frame = pd.concat([*parts[dataset], rest]) if parts[dataset] else rest
         found[dataset] = frame.drop_duplicates(ID).sort_values(OBSERVED, kind="stable", ignore_index=True)
-    predictions = _within(found[PREDICTION], TIME, what)
-    feedback = found[FEEDBACK]
+    by_time = found[PREDICTION].sort_values(TIME, kind="stable", ignore_index=True)
+    return within(Records(by_time, found[FEEDBACK], found[LOSS], found[VERDICT], unread), what)
+
+
+def within(found: Records, what: Range) -> Records:
+    """Keep what is in the range, and of feedback what is about it."""
+    predictions, feedback = _within(found.predictions, TIME, what), found.feedback
     if what != ALL:
-        feedback = feedback[feedback["occupancy.feedback.prediction"].isin(predictions[ID])]
-    by_time = predictions.sort_values(TIME, kind="stable", ignore_index=True)
-    verdicts = _within(found[VERDICT], OBSERVED, what)
-    return Records(by_time, feedback.reset_index(drop=True), found[LOSS], verdicts, unread)
+        about = feedback["occupancy.feedback.prediction"].isin(predictions[ID])
+        feedback = feedback[about].reset_index(drop=True)
+    verdicts = _within(found.verdicts, OBSERVED, what)
+    return found._replace(predictions=predictions, feedback=feedback, verdicts=verdicts)
 
 
 def _frame(dataset: str, rows: list[dict[str, Any]], seen: dict[str, str]) -> pd.DataFrame:

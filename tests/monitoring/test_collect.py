@@ -77,6 +77,34 @@ def test_nothing_is_learned_from_while_a_sensor_is_unwell(told: Any, season: Sea
     assert "left out while a sensor of their room was unwell" in capsys.readouterr().out
 
 
+def test_a_sensor_is_judged_by_all_its_days_however_few_are_collected(told: Any, season: Season, capsys: Any) -> None:
+    stuck = season.with_faults(Fault("stuck", "CO2", 3 * 1440, 4 * 1440)).head(5 * 1440)
+    days = pd.concat([season.learned, stuck], ignore_index=True)
+    begun = season.week[DATE].iloc[3 * 1440]
+    learns = "--reference-rooms=another"  # the room learns its reference from its first fourteen clean days
+    status, saved = told(days, learns)
+    assert status == 0
+    whole = dataset.read(saved).frame
+    for since in (begun - timedelta(days=1), begun + timedelta(hours=12)):  # before the event, and amid it
+        assert told(days, learns, "--least-hours=1", f"--since={since.isoformat()}")[0] == 0
+        found = dataset.read(saved).frame
+        assert not ((found[DATE] > begun) & (found[DATE] < begun + timedelta(days=1))).any()
+        expected = whole[whole[DATE] >= since].reset_index(drop=True)
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
+    assert "left out while a sensor of their room was unwell" in capsys.readouterr().out
+
+
+def test_a_time_without_a_prediction_is_no_mistake(told: Any, season: Season, capsys: Any) -> None:
+    for quiet in (["--since=2027-01-01"], ["--until=2026-01-01"], ["--room=attic"]):
+        status, saved = told(season.week.head(60), *quiet)
+        assert (status, saved.exists()) == (1, False)
+        said = capsys.readouterr().out
+        assert "0 labels can be used, and it takes 200 more" in said
+        assert "no prediction is there in the chosen time and room" in said
+    assert main(["collect", "none.jsonl"], {}) == 2
+    assert told(season.week.head(60), "--since=noon")[0] == 2
+
+
 def test_what_a_model_of_simulated_data_answered_is_marked(told: Any, season: Season) -> None:
     status, saved = told(season.week.head(4 * 1440), simulated=True)
     assert status == 0

@@ -127,6 +127,22 @@ def test_nothing_is_asked_about_a_sick_sensor(season: Season) -> None:
     assert not [row for row in chosen if 650 <= row < 850]
 
 
+def test_what_was_before_the_chosen_time_is_judged_by(season: Season) -> None:
+    by, since = Judge(season.reference), season.week[DATE].iloc[700].to_pydatetime()
+    stuck = season.with_faults(Fault("stuck", "CO2", 600, 900)).head(DAY)  # begun before
+    found = sure_but(as_records(stuck), dict.fromkeys(range(650, 850), 0.5))
+    chosen = rows_of(proposals(found, by, 50, since))
+    assert chosen
+    assert all(row >= 850 for row in chosen)
+    told = sure_but(as_records(season.week.head(DAY), told=[690]), {710: 0.5, 800: 0.5, 900: 0.4})
+    assert rows_of(proposals(told, by, 5, since))[:2] == [900, 800]  # the label before makes its neighbours worth less
+    warm = season.with_faults(Fault("offset", "Temperature", DAY + 600, DAY + 900, size=8.0)).head(2 * DAY)
+    whole = sure_but(as_records(pd.concat([season.learned, warm], ignore_index=True)), {})
+    unknown = Judge(season.reference, rooms=("another",))
+    first = proposals(whole, unknown, 1, season.week[DATE].iloc[DAY + 500].to_pydatetime())[0]
+    assert first.novelty > 0  # of a room that learned its reference before
+
+
 @pytest.fixture
 def lines(season: Season) -> list[dict[str, Any]]:
     """Records of a day, half of it told, in which the model doubts a few minutes."""
@@ -169,8 +185,13 @@ def test_it_prints_a_table_or_json_lines(asked: list[str], capfd: Any) -> None:
     head, *table = capfd.readouterr().out.splitlines()
     assert head.split()[:4] == ["time", "(UTC)", "room", "probability"]
     assert [each["prediction"] in line for each, line in zip(said, table, strict=True)] == [True] * 3
-    assert main([*asked, "--since=2026-03-16", "--until=2026-03-16T08:00"], {}) == 1
-    assert "nothing to name: every reading has its truth" in capfd.readouterr().out
+    for quiet in (["--since=2026-03-16", "--until=2026-03-16T08:00"], ["--since=2027-03-16"], ["--room=attic"]):
+        assert main([*asked, *quiet], {}) == 1
+        assert "nothing to name: no reading is there, or each has its truth" in capfd.readouterr().out
+    assert main([*asked, "--since=2026-03-16T16:00", "--json"], {}) == 0
+    late = [json.loads(line)["time"] for line in capfd.readouterr().out.splitlines()]
+    assert len(late) == 3
+    assert min(late) >= "2026-03-16T16:00"
 
 
 def test_elasticsearch_names_the_same_minutes(
