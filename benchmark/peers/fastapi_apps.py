@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 
-class Reading(BaseModel): # pydantic is not installed where types are checked
+class Reading(BaseModel):  # pydantic is not installed where types are checked
     """One reading of a room's sensors, in the order of the model's inputs."""
 
     Temperature: float = Field(ge=-40, le=60)
