@@ -5,10 +5,9 @@ of them was unwell. The file is of the UCI data set's columns, in UTC, and names
 is 1 where the service had drawn the prediction to be labelled: labels that people volunteer are a biased sample. It holds
 several rooms where the labels are of several; --room chooses one.
 
---since and --until bound the readings whose labels are taken. How well a sensor was is judged from the room's first record
-on, whatever --since: a room may learn its reference from days before, and an event may have begun before. So each run reads
-and judges all that is stored: 15 seconds and half a gigabyte for half a year of one room, in proportion for more. --room bounds
-it, and so does how long records are kept.
+--since and --until bound the readings whose labels are taken. How well a sensor was is judged from 45 days before --since
+on: a room may learn its reference from 14 clean days before, and an event may have begun before. So a run reads and judges
+more than it collects: 15 seconds and half a gigabyte for half a year of one room, in proportion for more. --room bounds it.
 
 Exit status: 0 the file is written; 1 there is too little, nothing, or it is one-sided, and no file; 2 a setting is wrong,
 or a file or Elasticsearch can't be read.
@@ -16,7 +15,7 @@ or a file or Elasticsearch can't be read.
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -37,6 +36,8 @@ from occupancy.mapping import COLUMNS, DATE, LABEL, ROOM
 from occupancy.reading import NAMES
 
 KEPT = [*COLUMNS, ROOM, "prediction", "asked"]
+HISTORY = timedelta(days=45)
+"""How long before --since sensors are judged."""
 
 
 class Collect(Source, frozen=True, kw_only=True):
@@ -76,8 +77,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def before(table: Source, command: str) -> Records:
-    """Read all records before --until, whatever --since; says on standard error what was passed over."""
-    found = records.stored(msgspec.structs.replace(table, since=""))
+    """Read the records before --until from HISTORY before --since on; says on standard error what was passed over."""
+    since = records.time(table.since, datetime.now(UTC))
+    bound = (since - HISTORY).isoformat() if since and since.year > 1 else ""
+    found = records.stored(msgspec.structs.replace(table, since=bound))
     if found.unread:
         sys.stderr.write(f"monitoring {command}: {records.passed_over(found.unread)}\n")
     return found

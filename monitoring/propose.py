@@ -4,8 +4,8 @@ First come those that the model doubts (the entropy of its probability) and thos
 (the hour's mean distance from the season). Neighbours say the same: a minute counts for less within two hours of a label that came
 with the service's token, or of a minute named before it, and for nothing within a quarter of an hour. So do those of a sick sensor.
 
---since and --until bound the minutes that are named; what is novel and which sensor is sick is judged as in `collect`, from the
-room's first record on, so each run reads and judges all there is.
+--since and --until bound the minutes that are named; what is novel and which sensor is sick is judged as in `collect`, from 45
+days before --since on.
 
 Exit status: 0 minutes are named; 1 there is none to name; 2 a setting is wrong, or a file or Elasticsearch can't be read.
 """
