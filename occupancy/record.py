@@ -105,7 +105,11 @@ FIELDS: tuple[Field, ...] = (
     Field("occupancy.verdict.message", "keyword", "what happened, in words"),
     Field("occupancy.verdict.advice", "keyword", "what to do"),
     Field("occupancy.verdict.certainty", "keyword", "how sure it is, in words"),
-    Field("occupancy.run.trigger", "keyword", "what set off a run of the loop: verdict, schedule or person; unknown: it was killed"),
+    Field(
+        "occupancy.run.trigger",
+        "keyword",
+        "what set off a run of the loop: verdict, schedule or person; unknown: it was killed",
+    ),
     Field(
         "occupancy.run.outcome",
         "keyword",
