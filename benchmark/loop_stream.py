@@ -34,7 +34,7 @@ from occupancy.record import Boot, Request
 from occupancy.simulate import simulate, spoil, write
 from training.loop.journal import Deployment, Journal, Run
 
-TEST_DAYS, FUTURE_DAYS = 2, 7
+TEST_DAYS, FUTURE_DAYS = 4, 7  # of the first two may be a weekend, which alone would test nothing
 REAL = ("2015-02-04 12:00", "2015-02-05", "2015-02-10")
 """Of the real days: until when is learnt, when production days begin, and when they end."""
 THINNED = 5  # of a champion's readings one in so many is learnt from: minutes that are near are nearly the same, and a fit takes as long
