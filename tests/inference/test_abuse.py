@@ -245,9 +245,13 @@ def test_bad_requests_get_a_named_reason_and_leave_nothing_behind(
             held = pool.map(hold_on, abuse.holding_on(Random(SEED), max(8, soak // 500)))
             told = [each for _ in range(WARM_UPS) for each in send_all([abuse.every_large_one() for _ in sequences])]
             told += send_some(soak // 10)
-            before = resident(worker)
-            told += send_some(soak - soak // 10)
-            after = resident(worker)
+            sizes = [resident(worker)]
+            while len(sizes) < 2 or (
+                sizes[-1] - sizes[-2] >= GROWTH and len(sizes) < 4
+            ):  # a leak goes on, chance does not
+                told += send_some(soak - soak // 10)
+                sizes.append(resident(worker))
+            before, after = sizes[-2:]
             told += held
         assert service.get("/predict", GOOD, **{"X-Request-Id": "last"})[0] == 200
         assert service.stop() == 0
@@ -258,7 +262,7 @@ def test_bad_requests_get_a_named_reason_and_leave_nothing_behind(
     print(f"the worker's memory: {cold / 2**20:.1f} MB, warm {before / 2**20:.1f} MB, then {after / 2**20:.1f} MB")  # noqa: T201
     assert set(health) == {200}
     assert names.keys() >= abuse.NAMES
-    assert before - cold < WARM
+    assert sizes[0] - cold < WARM
     assert after - before < GROWTH
     assert said in service.log
     assert "Traceback" not in service.log

@@ -642,4 +642,5 @@ def test_delete_leaves_what_holds_data_and_apply_brings_back_what_used_it(manife
 def test_the_claim_has_kept_the_trained_model(manifests: Manifests, trained: str, shipped: str) -> None:
     listed = ours("exec", "deployment/inference", "--container=inference", "--", "ls", "/models").split()
     assert {trained, shipped} <= set(listed)
-    assert [name for name in listed if re.fullmatch("[0-9a-f]{12}", name) and name not in (trained, shipped)] == []
+    others = [name for name in listed if re.fullmatch("[0-9a-f]{12}", name) and name not in (trained, shipped)]
+    assert len(others) <= 1  # what the loop has trained

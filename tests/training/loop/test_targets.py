@@ -255,6 +255,7 @@ class Lost(ThreadingHTTPServer):
 def test_a_change_that_the_cluster_took_without_an_answer_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that other tests run have handlers of their own
     with Lost(signalled=error is KeyboardInterrupt) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         config = {
