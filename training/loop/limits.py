@@ -36,9 +36,12 @@ def budget(deployments: Sequence[Deployment], at: datetime, most: int, days: flo
 
 
 def attempt(runs: Sequence[Run], deployments: Sequence[Deployment], at: datetime, days: float) -> int:
-    """Number this attempt: 1, and one more for each challenger since the last deployment or reset, of the last days."""
+    """Number this attempt: 1, and one more for each training since the last deployment or reset, of the last days.
+
+    Each training looks at the back-test file, so those looks count them, also where a run was killed.
+    """
     since = max([at - timedelta(days=days), *(entry.at for entry in deployments)])
-    return 1 + sum(1 for run in runs if run.challenger and run.at > since)
+    return 1 + back_tests(runs) - back_tests([run for run in runs if run.at <= since])
 
 
 def back_tests(runs: Sequence[Run]) -> int:

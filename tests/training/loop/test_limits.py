@@ -16,10 +16,8 @@ def change(number: float, action: str = "deploy", run: str = "j-1") -> Deploymen
     return Deployment(at=day(number), action=action, version="b" * 12, previous="a" * 12, by="loop", why="so", run=run)
 
 
-def failed(number: float, challenger: str = "c" * 12) -> Run:
-    return Run(
-        at=day(number), trigger="verdict", outcome="refused", why="so", challenger=challenger, back_test=int(number) + 1
-    )
+def trained(number: float, looks: int, outcome: str = "refused") -> Run:
+    return Run(at=day(number), trigger="verdict", outcome=outcome, why="so", back_test=looks)
 
 
 def test_a_model_taken_back_by_whomever_opens_the_breaker_until_a_reset() -> None:
@@ -47,14 +45,15 @@ def test_what_the_loop_deploys_is_counted_against_its_budget() -> None:
     assert limits.budget([change(n, run="") for n in range(4)], day(5), 4, 30) == ""
 
 
-def test_an_attempt_is_a_challenger_since_the_last_deployment() -> None:
-    runs = [failed(0), failed(1, challenger=""), failed(2)]
+def test_an_attempt_is_a_training_since_the_last_deployment() -> None:
+    runs = [trained(0, 1), trained(1, 1, "waiting"), trained(2, 2, "failed")]
     assert limits.attempt(runs, [], day(3), 30) == 3
     assert limits.attempt(runs, [change(1)], day(3), 30) == 2
     assert limits.attempt(runs, [change(2, "reset")], day(3), 30) == 1
     assert limits.attempt(runs, [], day(31), 30) == 2
+    assert limits.attempt([], [], day(3), 30) == 1
 
 
 def test_each_look_at_the_back_test_file_is_counted() -> None:
     assert limits.back_tests([]) == 0
-    assert limits.back_tests([failed(0), failed(4), failed(1, challenger="")]) == 5
+    assert limits.back_tests([trained(0, 1), trained(4, 5), trained(1, 2)]) == 5
