@@ -20,7 +20,7 @@ from monitoring.settings import PREFIX, SHIPPED_REFERENCE
 from occupancy import reference, settings
 from occupancy.errors import InputError
 from occupancy.reading import NAMES
-from occupancy.record import FEEDBACK, INDICES, PREDICTION, VERDICT
+from occupancy.record import FEEDBACK, INDICES, PREDICTION, RUN, VERDICT
 
 CORE = "8.8.0"
 VERSIONS = {"index-pattern": "7.11.0", "search": "7.9.3", "visualization": "8.0.0", "dashboard": "8.7.0"}
@@ -31,6 +31,7 @@ VIEWS = {
     "data_answers": (PREDICTION, ANSWERED, "Occupancy: readings, by the time of the answer"),
     "data_feedback": (FEEDBACK, ANSWERED, "Occupancy: feedback"),
     "data_verdicts": (VERDICT, ANSWERED, "Occupancy: verdicts"),
+    "data_decisions": (RUN, ANSWERED, "Occupancy: decisions of the retraining loop"),
 }
 """Data views: what records, by which time, and the title."""
 TABLES = {
@@ -54,6 +55,15 @@ TABLES = {
                 f"occupancy.verdict.{n}"
                 for n in ("state", "layer", "sensor", "rule", "value", "limit", "message", "advice")
             ),
+        ],
+    ),
+    "decisions": (
+        "data_decisions",
+        "operation",
+        "What the retraining loop decided, and what was deployed",
+        [
+            *(f"occupancy.run.{n}" for n in ("outcome", "why", "champion", "challenger")),
+            *(f"occupancy.deployment.{n}" for n in ("action", "version", "by", "why")),
         ],
     ),
 }

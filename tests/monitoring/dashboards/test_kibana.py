@@ -84,7 +84,7 @@ def test_the_prefix_keeps_two_installations_apart(objects: list[Json]) -> None:
     indices = [view["attributes"]["title"] for view in of(objects, "index-pattern")]
     indices += [index for spec in specs(objects).values() for index in spec["data"]["url"]["index"].split(",")]
     assert {index.split("-20")[0] for index in indices} == {
-        f"test-occupancy-{kind}-*" for kind in ("predictions", "feedback", "verdicts")
+        f"test-occupancy-{kind}-*" for kind in ("predictions", "feedback", "verdicts", "decisions")
     }
     assert all(
         each["attributes"]["title"].endswith("(test)")
