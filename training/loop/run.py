@@ -182,7 +182,7 @@ def review(work: Work, deployments: Sequence[Deployment]) -> Stop | None:
     collected = work.step(
         "review-labels", *_collect(work, path, last.at, 4 * least), f"--least-each={least}", expected=(0, 1)
     )
-    if collected.status or len(labels.read(path).dates) < work.table.least_days:
+    if collected.status or labels.lacks(labels.read(path), "judge by", least, work.table.least_days):
         return None
     paths = (*_models(work, last.previous, last.version), str(path))
     argv = ("training.compare", "--json", f"--level={REVIEW_LEVEL}", *paths)

@@ -245,3 +245,13 @@ def test_a_reset_does_not_end_the_review_of_what_is_live(place: Room) -> None:
     place.serve(bad, 3)
     assert place.look(3).outcome == "undone"
     assert (place.models / "live").readlink().name == good
+
+
+def test_a_review_waits_until_two_dates_have_something_to_say(place: Room) -> None:
+    place.put_live(place.train())
+    bad = turned_over(place)
+    place.put_live(bad, 0.0, run_id="0123456789ab-9")
+    place.serve(bad, 1.2, each=30)
+    found = place.look(1.2)
+    assert found.outcome == "idle", found.why
+    assert len((place.loop / "runs" / found.id / "review.csv").read_text().splitlines()) > 40
