@@ -3,15 +3,13 @@
 How to reach Elasticsearch is the same for all, in variables that begin with ELASTICSEARCH_.
 """
 
-from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from occupancy import settings
+from occupancy.commands import Program
 
 PREFIX = "MONITORING_"
 COMMANDS = {
@@ -94,22 +92,5 @@ class Source(Judged, frozen=True, kw_only=True):
     until: Annotated[str, Meta(description=f"records before this time of the reading: {TIME}")] = ""
 
 
-Table = TypeVar("Table", bound=msgspec.Struct)
-
-
-def read(table: type[Table], command: str, argv: Sequence[str], environ: Mapping[str, str], about: str | None) -> Table:
-    """Read a command's table; a variable of another command's is no error. Raises InvalidSetting."""
-    return settings.read(
-        table,
-        prog=f"monitoring {command}",
-        argv=argv,
-        environ=environ,
-        prefix=PREFIX,
-        about=about or "",
-        siblings=lambda: list(tables().values()),
-    )
-
-
-def tables() -> dict[str, type[msgspec.Struct]]:
-    """Give each command's table, by the command's name; loads all of them."""
-    return {command: getattr(import_module(module), name) for command, (module, name) in COMMANDS.items()}
+PROGRAM = Program("monitoring", PREFIX, COMMANDS)
+read, tables = PROGRAM.read, PROGRAM.tables

@@ -339,7 +339,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_of_monitoring_is_there(monitoring: str) -> None:
-    script = "import sys; from monitoring.__main__ import main, COMMANDS\nfor name in COMMANDS:\n    try: main([name, '--help'], {})\n    except SystemExit as end: print(name, end.code)"
+    script = "import sys; from monitoring.__main__ import main\nfrom monitoring.settings import COMMANDS\nfor name in COMMANDS:\n    try: main([name, '--help'], {})\n    except SystemExit as end: print(name, end.code)"
     said = docker("run", "--rm", *HARDENED, "--entrypoint", "python", monitoring, "-c", script, check=True).stdout
     assert all(f"\n{name} 0\n" in said for name in COMMANDS), said
     assert "setup     index templates" in docker("run", "--rm", *HARDENED, monitoring, check=True).stdout

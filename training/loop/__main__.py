@@ -16,32 +16,13 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 
-from occupancy.errors import InputError
-from training.loop.settings import COMMANDS
-
-BAD_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
+from training.loop.settings import PROGRAM
 
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
-    """Run one command; gives the exit status. Only its own module is loaded."""
-    name = argv[0] if argv else "--help"
-    if name in ("-h", "--help"):
-        print(__doc__)
-        return 0
-    if name not in COMMANDS:
-        print(f"training.loop: {name!r} is not a command; they are {', '.join(COMMANDS)}", file=sys.stderr)
-        return BAD_INPUT
-    try:
-        status: int = import_module(COMMANDS[name][0]).main(argv[1:], environ)
-    except InputError as error:
-        print(f"training.loop {name}: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"training.loop {name}: ended by a signal", file=sys.stderr)
-        return INTERRUPTED
-    return status
+    """Run one command; gives the exit status."""
+    return PROGRAM.run(argv, environ, __doc__)
 
 
 if __name__ == "__main__":

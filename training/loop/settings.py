@@ -1,14 +1,12 @@
 """The settings of the loop's commands: a table each, from variables that begin with LOOP_ and from flags."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import import_module
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from occupancy import settings
+from occupancy.commands import Program
 from occupancy.settings import InvalidSetting
 
 PREFIX = "LOOP_"
@@ -57,25 +55,8 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
     now: Annotated[str, Meta(description="the time it is taken to be, ISO 8601; empty: the clock's")] = ""
 
 
-Table = TypeVar("Table", bound=msgspec.Struct)
-
-
-def read(table: type[Table], command: str, argv: Sequence[str], environ: Mapping[str, str], about: str | None) -> Table:
-    """Read a command's table; a variable of another command's is no error. Raises InvalidSetting."""
-    return settings.read(
-        table,
-        prog=f"training.loop {command}",
-        argv=argv,
-        environ=environ,
-        prefix=PREFIX,
-        about=about or "",
-        siblings=lambda: list(tables().values()),
-    )
-
-
-def tables() -> dict[str, type[msgspec.Struct]]:
-    """Give each command's table, by the command's name; loads all of them."""
-    return {command: getattr(import_module(module), name) for command, (module, name) in COMMANDS.items()}
+PROGRAM = Program("training.loop", PREFIX, COMMANDS)
+read, tables = PROGRAM.read, PROGRAM.tables
 
 
 def moment(now: str) -> datetime:
