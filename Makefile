@@ -75,11 +75,14 @@ docs: $(VENV)/dev ## write docs/reference.md and docs/alerts.md from the tables 
 
 # programs whose pins fight ours have environments of their own; the locks are complete, and pip would not find a locked
 # pandas to be the pandas[parquet] that Evidently asks for
-OTHERS := mlflow fastapi mlserver schemathesis evidently nannyml river
+OTHERS := mlflow fastapi mlserver schemathesis evidently nannyml river site uv audit
 $(OTHERS:%=$(VENV)-%/ready): $(VENV)-%/ready: requirements/%.txt
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.txt
 	@touch $@
+
+site: $(VENV)-site/ready ## the documents as a site, in out/site, to be opened without a server; ends with an error where a link leads nowhere
+	NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/mkdocs build --quiet --strict
 
 mlflow: $(VENV)-mlflow/ready ## the environment in which training tells MLflow of its runs (TRACKERS=mlflow)
 
@@ -89,10 +92,14 @@ drift-peers: $(VENV)-evidently/ready $(VENV)-nannyml/ready $(VENV)-river/ready #
 
 schemathesis: $(VENV)-schemathesis/ready ## the environment in which a test holds the service to its /openapi.json
 
-lock: ## resolve pyproject.toml again into requirements/*.txt, with hashes
-	./requirements/lock
+# --- what is depended on: docs/dependencies.md
+lock: $(VENV)-uv/ready ## resolve pyproject.toml into requirements/*.txt, with hashes; what is locked keeps its version if it may
+	PATH="$(CURDIR)/$(VENV)-uv/bin:$$PATH" ./requirements/lock
 
-.PHONY: help demo monitoring retraining data train serve model check lint types test soak docs mlflow peers drift-peers schemathesis lock
+upgrade: $(VENV)-uv/ready ## the same with the newest versions; of one package: make upgrade PACKAGE=flask
+	PATH="$(CURDIR)/$(VENV)-uv/bin:$$PATH" ./requirements/lock $(if $(PACKAGE),--upgrade-package=$(PACKAGE),--upgrade)
+
+.PHONY: help demo monitoring retraining data train serve model check lint types test soak docs site mlflow peers drift-peers schemathesis lock upgrade
 
 # --- container images
 IMAGE_TAG ?= latest
