@@ -69,9 +69,10 @@ soak: $(VENV)/dev ## long what `make test` has in short: 50,000 bad requests, fu
 	$(IN)/python -m pytest tests/monitoring/store/test_faults.py --outage=600 --timeout=3600 $(PYTEST)
 	$(IN)/python -m pytest tests/integration/test_cluster.py --load=20000 --timeout=3600 $(PYTEST)
 
-docs: $(VENV)/dev ## write docs/reference.md and docs/alerts.md from the tables in the code and the alert rules
+docs: $(VENV)/dev ## write docs/reference.md, docs/alerts.md and the tables of docs/dependencies.md from code, rules and locks
 	$(IN)/python -m docs.reference
 	$(IN)/python -m docs.alerts
+	$(IN)/python -m requirements.licences docs
 
 # programs whose pins fight ours have environments of their own; the locks are complete, and pip would not find a locked
 # pandas to be the pandas[parquet] that Evidently asks for
@@ -99,17 +100,25 @@ lock: $(VENV)-uv/ready ## resolve pyproject.toml into requirements/*.txt, with h
 upgrade: $(VENV)-uv/ready ## the same with the newest versions; of one package: make upgrade PACKAGE=flask
 	PATH="$(CURDIR)/$(VENV)-uv/bin:$$PATH" ./requirements/lock $(if $(PACKAGE),--upgrade-package=$(PACKAGE),--upgrade)
 
-.PHONY: help demo monitoring retraining data train serve model check lint types test soak docs site mlflow peers drift-peers schemathesis lock upgrade
+audit: $(VENV)-audit/ready ## ask for known vulnerabilities of all that is locked; another service: make audit AUDIT="-s osv"
+	$(VENV)-audit/bin/python -m requirements.audit $(AUDIT)
+
+licences: $(VENV)/dev ## what each image carries, under which licence; ends with an error where one is not permitted
+	@$(IN)/python -m requirements.licences
+
+.PHONY: help demo monitoring retraining data train serve model check lint types test soak docs site mlflow peers drift-peers schemathesis lock upgrade audit licences
 
 # --- container images
 IMAGE_TAG ?= latest
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' occupancy/__init__.py)
 CREATED = $(shell git log -1 --format=%cI 2>/dev/null)
+# BASE, if it is set, stands for the base image that the Dockerfiles pin by its digest
+BUILD_ARGS = $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+  --build-arg CREATED=$(CREATED) --build-arg SOURCE=$(SOURCE)
 images: ## build occupancy_training, occupancy_inference, occupancy_monitoring and occupancy_retraining, all :latest
 	for image in $(IMAGES); do \
 	  file=Dockerfile.$$image; [[ -e $$file ]] || file=$$image/Dockerfile; \
-	  DOCKER_BUILDKIT=1 docker build -f $$file -t occupancy_$$image:$(IMAGE_TAG) --build-arg VERSION=$(VERSION) \
-	    --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) --build-arg SOURCE=$(SOURCE) . || exit; \
+	  DOCKER_BUILDKIT=1 docker build -f $$file -t occupancy_$$image:$(IMAGE_TAG) $(BUILD_ARGS) . || exit; \
 	done
 
 .PHONY: images
