@@ -1,6 +1,6 @@
 """The reading: which sensors, in which order, in which units and ranges. The one definition of the input contract.
 
-`Reading` is the table: to add a sensor, add a field to it. A reading is understood by name, never by position.
+`Sensors` is the table: to add a sensor, add a field to it (CONTRIBUTING.md). A reading is understood by name, never by position.
 """
 
 import contextlib
@@ -19,19 +19,44 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$(?!\n)"  # a bare $ would let
 Text = Annotated[str, Meta(max_length=64, pattern=_PRINTABLE)]
 
 
-def _sensor(low: float, high: float, unit: str, description: str) -> Any:
-    return Meta(ge=low, le=high, description=description, extra={"unit": unit})
+def _sensor(
+    low: float, high: float, unit: str, description: str, *, usual: tuple[float, float], step: float, label: str = ""
+) -> Any:
+    shown = {"unit": unit, "usual": usual, "step": step, "label": label}
+    return Meta(ge=low, le=high, description=description, extra=shown)
 
 
-class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+_Ratio = Annotated[
+    float,
+    _sensor(
+        0,
+        0.2,
+        "kg/kg",
+        "kg of water vapour per kg of dry air",
+        usual=(0.003, 0.012),
+        step=0.00001,
+        label="Humidity ratio",
+    ),
+]
+
+
+class Sensors(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sensors of a room say: of each, what is possible, its unit and what it is.
+
+    `usual` is where an office is on most days; `step` what a person would change it by; `label` how a person writes it.
+    """
+
+    Temperature: Annotated[float, _sensor(-40, 60, "°C", "air temperature", usual=(15, 30), step=0.1)]
+    Humidity: Annotated[float, _sensor(0, 100, "%", "relative humidity", usual=(20, 60), step=0.1)]
+    Light: Annotated[float, _sensor(0, 150_000, "lux", "illuminance", usual=(0, 1000), step=1)]
+    CO2: Annotated[float, _sensor(200, 40_000, "ppm", "carbon dioxide", usual=(400, 2000), step=1, label="CO₂")]
+    HumidityRatio: _Ratio | None = None
+    """Derived, no sensor measures it: where it is left out it is computed from Temperature and Humidity."""
+
+
+class Reading(Sensors, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One reading of a room's sensors; the ranges are what is physically possible indoors, not what was trained on."""
 
-    Temperature: Annotated[float, _sensor(-40, 60, "°C", "air temperature")]
-    Humidity: Annotated[float, _sensor(0, 100, "%", "relative humidity")]
-    Light: Annotated[float, _sensor(0, 150_000, "lux", "illuminance")]
-    CO2: Annotated[float, _sensor(200, 40_000, "ppm", "carbon dioxide")]
-    HumidityRatio: Annotated[float, _sensor(0, 0.2, "kg/kg", "kg of water vapour per kg of dry air")] | None = None
-    """Derived, no sensor measures it: where it is left out it is computed from Temperature and Humidity."""
     date: (
         Annotated[
             str,
@@ -53,29 +78,30 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Feature(NamedTuple):
-    """One sensor of the contract: its name, unit and physically possible range."""
+    """One sensor of the contract: its name, unit, physically possible range, and how it is shown to people."""
 
     name: str
     unit: str
     low: float
     high: float
     description: str
+    usual: tuple[float, float]
+    step: float
+    label: str
 
 
-def _feature(name: str, hint: Any) -> Feature | None:
-    for part in (hint, *get_args(hint)):
-        for meta in getattr(part, "__metadata__", ()):
-            if isinstance(meta, Meta) and meta.extra:
-                return Feature(
-                    name, meta.extra["unit"], float(meta.ge or 0), float(meta.le or 0), meta.description or ""
-                )
-    return None
+def _feature(name: str, hint: Any) -> Feature:
+    metas = (meta for part in (hint, *get_args(hint)) for meta in getattr(part, "__metadata__", ()))
+    meta = next(meta for meta in metas if getattr(meta, "extra", None))
+    shown = meta.extra | {"label": meta.extra["label"] or name}
+    return Feature(name, low=float(meta.ge), high=float(meta.le), description=meta.description, **shown)
 
 
 _hints = get_type_hints(Reading, include_extras=True)
-FEATURES: tuple[Feature, ...] = tuple(f for name in Reading.__struct_fields__ if (f := _feature(name, _hints[name])))
+FEATURES: tuple[Feature, ...] = tuple(_feature(name, _hints[name]) for name in Sensors.__struct_fields__)
 NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
 DERIVED = "HumidityRatio"
+MEASURED: tuple[str, ...] = tuple(name for name in NAMES if name != DERIVED)
 _BY_NAME = {f.name: f for f in FEATURES}
 _in_order = attrgetter(*NAMES)
 
@@ -83,6 +109,15 @@ _in_order = attrgetter(*NAMES)
 def contract() -> list[dict[str, Any]]:
     """Describe the sensors as plain data: names in order, units and ranges. It travels inside every model."""
     return [{"name": f.name, "unit": f.unit, "low": f.low, "high": f.high} for f in FEATURES]
+
+
+def typical(**given: Any) -> dict[str, Any]:
+    """Make a reading as a client sends it: what is given, and of each other measured sensor the middle of its usual range.
+
+    Examples and tests that are not about a sensor hold when one is added.
+    """
+    middle = {name: sum(_BY_NAME[name].usual) / 2 for name in MEASURED}
+    return middle | given
 
 
 class InvalidReading(ValueError):

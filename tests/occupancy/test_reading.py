@@ -12,16 +12,18 @@ from occupancy import reading
 from occupancy.humidity import humidity_ratio
 from occupancy.reading import (
     FEATURES,
+    MEASURED,
     NAMES,
     Batch,
     InvalidReading,
     Reading,
     event_time,
     parse,
+    typical,
     values,
 )
 
-GOOD = {"Temperature": 21.5, "Humidity": 30, "Light": 0, "CO2": 500, "HumidityRatio": 0.0047}
+GOOD = typical(Temperature=21.5, Humidity=30, Light=0, CO2=500, HumidityRatio=0.0047)
 BRUSSELS = ZoneInfo("Europe/Brussels")
 
 
@@ -214,7 +216,7 @@ def test_values_are_in_the_order_of_the_contract(order: list[str]) -> None:
 
 @given(sensors["Temperature"], sensors["Humidity"])
 def test_a_ratio_left_out_is_computed_and_always_within_its_range(temperature: float, humidity: float) -> None:
-    room = {"Temperature": temperature, "Humidity": humidity, "Light": 0, "CO2": 500}
+    room = typical(Temperature=temperature, Humidity=humidity, Light=0, CO2=500)
     ratio = values(parse(room))[-1]
     assert ratio == values(parse({**room, "HumidityRatio": None}))[-1] == humidity_ratio(temperature, humidity)
     assert 0 <= ratio < FEATURES[-1].high
@@ -250,4 +252,21 @@ def test_a_date_that_is_none_is_refused(date: str) -> None:
 
 
 def test_a_reading_without_a_date_has_no_time() -> None:
-    assert event_time(Reading(Temperature=20, Humidity=30, Light=0, CO2=500), BRUSSELS) is None
+    assert event_time(Reading(**typical()), BRUSSELS) is None
+
+
+# --- what is usual
+
+
+def test_a_typical_reading_is_what_was_given_and_else_what_is_usual() -> None:
+    assert typical(Light=0, id="a") == {**typical(), "Light": 0, "id": "a"}
+    usual = {f.name: f.usual for f in FEATURES}
+    said = parse(typical())
+    assert all(low < getattr(said, name) < high for name, (low, high) in usual.items() if name in MEASURED)
+    assert said.HumidityRatio is None
+
+
+def test_what_is_usual_is_possible_and_can_be_reached_in_steps() -> None:
+    for feature in FEATURES:
+        assert feature.low <= feature.usual[0] < feature.usual[1] <= feature.high
+        assert 0 < feature.step < feature.usual[1] - feature.usual[0]
