@@ -1,8 +1,9 @@
-"""The sample of a user's own CSV; `python -m tests.data.test_samples` makes it again."""
+"""The samples of a user's own CSV, one to train on and one of the last days; `python -m tests.data.test_samples` makes it again."""
 
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from occupancy import dataset
 from occupancy.mapping import load_mapping
@@ -10,11 +11,13 @@ from occupancy.simulate import notice, simulate
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 SEED = 11
+LAST = pd.Timestamp("2024-01-20", tz="America/New_York")
 
 
-def room() -> pd.DataFrame:
-    """Simulate 30 hours of a room in New York, at steps of five minutes."""
-    return simulate(2, SEED, pd.Timestamp("2024-01-08 06:00", tz="America/New_York"), step_seconds=300).iloc[:360]
+def rooms() -> dict[str, pd.DataFrame]:
+    """Simulate 16 days of a room in New York at steps of ten minutes; the last four stand in a file of their own."""
+    room = simulate(16, SEED, pd.Timestamp("2024-01-08", tz="America/New_York"), step_seconds=600)
+    return {"own-room.csv": room[room.date < LAST], "own-room-last-days.csv": room[room.date >= LAST]}
 
 
 def own_csv(frame: pd.DataFrame) -> str:
@@ -32,9 +35,10 @@ def own_csv(frame: pd.DataFrame) -> str:
     return notice(SEED) + "\n" + theirs.to_csv(index=False, lineterminator="\n")
 
 
-def test_the_sample_is_read_by_its_mapping() -> None:
-    expected = room()
-    read = dataset.read(SAMPLES / "own-room.csv", load_mapping(str(SAMPLES / "own-room.yaml")))
+@pytest.mark.parametrize("name", ["own-room.csv", "own-room-last-days.csv"])
+def test_a_sample_is_read_by_its_mapping(name: str) -> None:
+    expected = rooms()[name].reset_index(drop=True)
+    read = dataset.read(SAMPLES / name, load_mapping(str(SAMPLES / "own-room.yaml")))
     assert read.simulated
     assert read.quarantine == []
     assert read.timezone == "America/New_York"
@@ -48,4 +52,5 @@ def test_the_sample_is_read_by_its_mapping() -> None:
 
 
 if __name__ == "__main__":
-    (SAMPLES / "own-room.csv").write_text(own_csv(room()), "utf-8")
+    for name, frame in rooms().items():
+        (SAMPLES / name).write_text(own_csv(frame), "utf-8")
