@@ -7,7 +7,7 @@ IN := $(VENV)/bin
 REVISION ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # --- the environment: one virtual environment, filled from the hash-locked files
 IMAGES := training inference monitoring retraining
@@ -76,7 +76,7 @@ docs: $(VENV)/dev ## write docs/reference.md, docs/alerts.md and the tables of d
 
 # programs whose pins fight ours have environments of their own; the locks are complete, and pip would not find a locked
 # pandas to be the pandas[parquet] that Evidently asks for
-OTHERS := mlflow fastapi mlserver schemathesis evidently nannyml river site uv audit
+OTHERS := mlflow fastapi mlserver schemathesis evidently nannyml river site uv audit workflows
 $(OTHERS:%=$(VENV)-%/ready): $(VENV)-%/ready: requirements/%.txt
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.txt
@@ -122,3 +122,91 @@ images: ## build occupancy_training, occupancy_inference, occupancy_monitoring a
 	done
 
 .PHONY: images
+
+# --- what only the workflows in .github need, and a person can call, too: docs/ci.md
+ACTIONLINT ?= $(or $(shell command -v actionlint),go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12)
+workflows: $(VENV)-workflows/ready ## judge .github by actionlint (if it is missing, Go fetches it) and by zizmor
+	$(ACTIONLINT)
+	$(VENV)-workflows/bin/zizmor --quiet --offline --persona=pedantic .github
+
+elasticsearch: ## the Elasticsearch of compose.yaml; ELASTICSEARCH_URL=http://127.0.0.1:9200 tells the tests
+	docker compose up --detach --wait elasticsearch
+
+prometheus: ## promtool and prometheus, which judge the alert rules, from Debian's or Ubuntu's packages
+	command -v promtool >/dev/null || { sudo apt-get update -q && sudo apt-get install -qy --no-install-recommends prometheus; }
+
+OPERATOR := https://raw.githubusercontent.com/prometheus-operator/prometheus-operator/v0.85.0/example/prometheus-operator-crd
+minikube: ## a Minikube as the tests want it: it enforces policies, and knows the kinds of the Prometheus operator
+	minikube status >/dev/null || minikube start --cni=calico --addons=metrics-server --wait=all $(MINIKUBE)
+	kubectl apply --server-side $(foreach kind,podmonitors prometheusrules,-f $(OPERATOR)/monitoring.coreos.com_$(kind).yaml)
+
+IMAGE_LOAD ?= minikube image load
+e2e: $(VENV)/dev ## the tests that need a cluster, on that of KUBECONFIG; IMAGE_LOAD is what brings an image into it
+	IMAGE_LOAD="$(IMAGE_LOAD)" $(IN)/python -m pytest -m kubernetes --no-skips $(PYTEST)
+
+kibana: $(VENV)/dev ## a real Kibana with our dashboards over replayed readings, at port 5601; pictures of them in out/kibana
+	$(MAKE) images IMAGES="inference monitoring"
+	COMPOSE_PROFILES=kibana docker compose up --detach
+	docker compose run --rm dashboards
+	REPLAY_RATE=0 docker compose run --rm replay
+	$(IN)/python -m tests.ci.kibana http://127.0.0.1:5601 out/kibana
+
+TESTS_retraining := tests/training tests/monitoring
+image-tests: $(VENV)/dev ## test what is in an image, then its container: make image-tests IMAGE=inference
+	$(IN)/python -m pytest tests/ci tests/occupancy $(or $(TESTS_$(IMAGE)),tests/$(IMAGE)) tests/integration/test_images.py $(PYTEST)
+
+# Images for a registry, for two architectures, with what they are made of (SBOM) and how (provenance). Docker Hub unless
+# REGISTRY says otherwise; what builds is pinned, too.
+REGISTRY := $(or $(REGISTRY),$(and $(REGISTRY_USER),docker.io/$(REGISTRY_USER)))
+NAME = $(or $(REGISTRY),$(error where? REGISTRY_USER=you, or REGISTRY=ghcr.io/you))/occupancy_$(or $(IMAGE),$(error which image? IMAGE=inference))
+PLATFORMS ?= linux/amd64,linux/arm64
+BUILDER ?= occupancy
+BUILDKIT := moby/buildkit:v0.33.1@sha256:cec9f139f45e93c5c69c60f8b07cfad9f43f4ef6b6a6cd917527fea5ff2e3dea
+BINFMT := tonistiigi/binfmt:qemu-v10.2.3@sha256:400a4873b838d1b89194d982c45e5fb3cda4593fbfd7e08a02e76b03b21166f0
+SCANNER ?= docker/buildkit-syft-scanner:1.12.0@sha256:ae4f3b554449e7e25548e7d8ccc029d17357348e30c6e3df01b92bc93654d6a9
+BUILDX = docker buildx build --builder $(BUILDER) --platform $(PLATFORMS) -f $(firstword $(wildcard Dockerfile.$(IMAGE)) $(IMAGE)/Dockerfile) \
+  $(BUILD_ARGS) $(if $(REGISTRY),--cache-from type=registry,ref=$(NAME):cache)
+
+builder: ## the builder for both architectures: BuildKit in a container, and an emulator of the other processor
+	docker buildx inspect $(BUILDER) >/dev/null 2>&1 || { docker run --privileged --rm $(BINFMT) --install arm64,amd64 && \
+	  docker buildx create --name $(BUILDER) --driver docker-container --driver-opt image=$(BUILDKIT); }
+
+both: builder ## build an image for both architectures, and push nothing: make both IMAGE=inference
+	$(BUILDX) --output type=cacheonly .
+
+login: ## log in to the registry as REGISTRY_USER with the token in REGISTRY_TOKEN
+	@docker login --username "$(REGISTRY_USER)" --password-stdin $(firstword $(subst /, ,$(REGISTRY))) <<<"$$REGISTRY_TOKEN"
+
+# a commit's image has its revision as tag; that of a release its version, too, and the version without its last number
+RELEASE = $(shell git describe --exact-match --tags --match 'v[0-9]*.[0-9]*.[0-9]*' 2>/dev/null)
+TAGS = sha-$(REVISION) $(if $(RELEASE),$(VERSION) $(basename $(VERSION)))
+push: builder ## build and push an image: make push IMAGE=inference REGISTRY_USER=you
+	$(if $(filter-out v$(VERSION),$(RELEASE)),$(error the tag $(RELEASE) is not v$(VERSION), which occupancy/__init__.py says))
+	git diff --quiet HEAD || { echo "make push: commit first; the image's tag names a revision"; exit 1; }
+	mkdir -p out/push
+	$(BUILDX) --cache-to type=registry,ref=$(NAME):cache,mode=max --attest type=sbom,generator=$(SCANNER) --attest type=provenance,mode=max \
+	  $(TAGS:%=--tag $(NAME):%) --metadata-file out/push/$(IMAGE).json --push .
+
+COSIGN ?= $(or $(shell command -v cosign),go run github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3)
+PUSHED = $(shell sed -n 's/.*"containerimage.digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' out/push/$(IMAGE).json)
+sign: ## sign the image that was pushed last, as who logs in or, in a workflow, as the workflow
+	$(COSIGN) sign --yes $(NAME)@$(PUSHED)
+
+TAG ?= sha-$(REVISION)
+verify: ## an image in the registry has an SBOM and provenance for each architecture: make verify IMAGE=inference TAG=1.2.0
+	@docker buildx imagetools inspect $(NAME):$(TAG) --format '{{.Manifest.Digest}}'
+	@for platform in linux/amd64 linux/arm64; do docker buildx imagetools inspect $(NAME):$(TAG) --format \
+	  "$$platform {{(index .Provenance \"$$platform\").SLSA.buildType}} {{(index .SBOM \"$$platform\").SPDX.spdxVersion}}" || exit; done
+
+signature: ## an image in the registry is signed by the workflows of SOURCE: make signature IMAGE=... TAG=... SOURCE=https://github.com/you/occupancy
+	$(COSIGN) verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
+	  --certificate-identity-regexp '^$(or $(SOURCE),$(error whose? SOURCE=https://github.com/you/occupancy))/\.github/workflows/image\.yml@' $(NAME):$(TAG)
+
+OVERLAY ?= kubernetes/overlays/production
+DIGEST ?= $(shell docker buildx imagetools inspect $(NAME):$(TAG) --format '{{.Manifest.Digest}}')
+deploy-line: ## write the line of an overlay that says which image runs: make deploy-line IMAGE=inference TAG=1.2.0
+	@file=$(OVERLAY)/kustomization.yaml && [[ "$(DIGEST)" == sha256:* ]] && grep -q "name: occupancy_$(IMAGE)$$" $$file && \
+	  changed=$$(sed '/name: occupancy_$(IMAGE)$$/,/digest:/{s|newName: .*|newName: $(NAME)|;s|digest: .*|digest: $(DIGEST)|;}' $$file) && \
+	  printf '%s\n' "$$changed" > $$file && grep -A 2 "name: occupancy_$(IMAGE)$$" $$file
+
+.PHONY: workflows elasticsearch prometheus minikube e2e kibana image-tests builder both login push sign verify signature deploy-line
