@@ -46,7 +46,7 @@ def load_mapping(path: str) -> ColumnMapping:
         values = yaml.load(Path(path).read_text("utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - makes texts, no objects
         mapping = msgspec.convert(values or {}, ColumnMapping)
     except OSError as error:
-        raise InvalidMapping(f"{path}: {error.strerror}") from None
+        raise InvalidMapping(f"{path}: {error.strerror}; DATA_MAPPING names it") from None
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())  # PyYAML's errors have several lines
         raise InvalidMapping(f"{path}: {what}; see the mapping example in data/README.md") from None

@@ -113,7 +113,9 @@ def _exposition(port: int) -> Exposition:
     try:
         return Exposition(port)
     except OSError as error:
-        raise BadSetting(f"MONITORING_METRICS_PORT={port} can't be served: {error.strerror}") from None
+        raise BadSetting(
+            f"MONITORING_METRICS_PORT={port} can't be served: {error.strerror}; name another, or 0 for none"
+        ) from None
 
 
 def look(memory: Memory, found: Records, by: Judge, now: float) -> list[Verdict]:
@@ -138,7 +140,9 @@ def load(path: str) -> Memory:
     except FileNotFoundError:
         return Memory()
     except OSError as error:
-        raise BadState(f"MONITORING_WATCH_STATE={path}: {error.strerror}") from None
+        raise BadState(
+            f"MONITORING_WATCH_STATE={path} can't be read: {error.strerror}; name a file of your own"
+        ) from None
     except msgspec.DecodeError as error:
         advice = "move it away to begin anew"
         raise BadState(f"MONITORING_WATCH_STATE={path} holds no state of this program: {error}; {advice}") from None
@@ -155,7 +159,9 @@ def save(path: str, memory: Memory) -> None:
             os.fsync(out.fileno())
         new.replace(file)
     except OSError as error:
-        raise BadState(f"MONITORING_WATCH_STATE={path} can't be written: {error.strerror}") from None
+        raise BadState(
+            f"MONITORING_WATCH_STATE={path} can't be written: {error.strerror}; name a file of your own"
+        ) from None
 
 
 def _portion(table: Watch, cursor: Cursor) -> Records:

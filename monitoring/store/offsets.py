@@ -114,7 +114,9 @@ def _take(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise BadState(f"MONITORING_STATE={str(folder)!r} can't be used: {error.strerror}") from None
+        raise BadState(
+            f"MONITORING_STATE={str(folder)!r} can't be used: {error.strerror}; name a folder of your own"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -39,7 +39,7 @@ class Quarantine:
             self._file = self._path.open("a+b")
             self._again = self._beyond(known)
         except OSError as error:
-            raise BadState(f"{self._path} can't be used: {error.strerror}") from None
+            raise BadState(f"{self._path} can't be used: {error.strerror}; mend its permissions") from None
 
     @property
     def path(self) -> Path:

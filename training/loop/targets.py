@@ -109,7 +109,7 @@ class Pointer(NamedTuple):
                 new.replace(link)
             sync(self.models)  # before the journal says so
         except OSError as error:
-            raise NotDeployed(f"{link} can't be written: {error.strerror}") from None
+            raise NotDeployed(f"{link} can't be written: {error.strerror}; may you write to that folder?") from None
 
     def _reload(self) -> None:
         try:

@@ -98,7 +98,7 @@ def _try_to_listen(listen: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except (OSError, OverflowError) as error:
-        raise InvalidSetting(f"{PREFIX}LISTEN={listen}: can't listen there: {error}") from None
+        raise InvalidSetting(f"{PREFIX}LISTEN={listen}: can't listen there: {error}; name another host:port") from None
 
 
 def _try_to_write(folder: Path) -> None:
@@ -107,7 +107,9 @@ def _try_to_write(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InvalidSetting(f"{PREFIX}JOBS={folder} can't be written: {error.strerror}") from None
+        raise InvalidSetting(
+            f"{PREFIX}JOBS={folder} can't be written: {error.strerror}; name a folder of your own"
+        ) from None
 
 
 if __name__ == "__main__":
