@@ -164,8 +164,9 @@ BUILDER ?= occupancy
 BUILDKIT := moby/buildkit:v0.33.1@sha256:cec9f139f45e93c5c69c60f8b07cfad9f43f4ef6b6a6cd917527fea5ff2e3dea
 BINFMT := tonistiigi/binfmt:qemu-v10.2.3@sha256:400a4873b838d1b89194d982c45e5fb3cda4593fbfd7e08a02e76b03b21166f0
 SCANNER ?= docker/buildkit-syft-scanner:1.12.0@sha256:ae4f3b554449e7e25548e7d8ccc029d17357348e30c6e3df01b92bc93654d6a9
+CACHE = type=registry,ref=$(NAME):cache
 BUILDX = docker buildx build --builder $(BUILDER) --platform $(PLATFORMS) -f $(firstword $(wildcard Dockerfile.$(IMAGE)) $(IMAGE)/Dockerfile) \
-  $(BUILD_ARGS) $(if $(REGISTRY),--cache-from type=registry,ref=$(NAME):cache)
+  $(BUILD_ARGS) $(if $(REGISTRY),--cache-from $(CACHE))
 
 builder: ## the builder for both architectures: BuildKit in a container, and an emulator of the other processor
 	docker buildx inspect $(BUILDER) >/dev/null 2>&1 || { docker run --privileged --rm $(BINFMT) --install arm64,amd64 && \
@@ -184,7 +185,7 @@ push: builder ## build and push an image: make push IMAGE=inference REGISTRY_USE
 	$(if $(filter-out v$(VERSION),$(RELEASE)),$(error the tag $(RELEASE) is not v$(VERSION), which occupancy/__init__.py says))
 	git diff --quiet HEAD || { echo "make push: commit first; the image's tag names a revision"; exit 1; }
 	mkdir -p out/push
-	$(BUILDX) --cache-to type=registry,ref=$(NAME):cache,mode=max --attest type=sbom,generator=$(SCANNER) --attest type=provenance,mode=max \
+	$(BUILDX) --cache-to $(CACHE),mode=max --attest type=sbom,generator=$(SCANNER) --attest type=provenance,mode=max \
 	  $(TAGS:%=--tag $(NAME):%) --metadata-file out/push/$(IMAGE).json --push .
 
 COSIGN ?= $(or $(shell command -v cosign),go run github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3)
