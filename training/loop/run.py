@@ -8,7 +8,6 @@ Exit status: 0 done, whatever was decided: the record says what; 1 the live mode
 or a step failed.
 """
 
-import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from msgspec import Meta
 
 from occupancy import model, record
 from occupancy.errors import InputError
+from occupancy.publish import put_beside
 from training.loop import labels, limits, settings, steps, targets, trigger
 from training.loop.deploy import deploy, reconcile, say, undo
 from training.loop.journal import Deployment, Journal, Run
@@ -259,13 +259,7 @@ def judge(work: Work) -> Stop | None:
 def put_live(work: Work, why: str) -> Stop:
     """Put the challenger's set beside the others, whole or not at all, and deploy it."""
     story, models = work.story, Path(work.table.models)
-    new = models / f".new-{story.id}"
-    try:
-        shutil.copytree(story.folder / "training" / story.challenger, new)
-        if not (models / story.challenger).exists():
-            new.replace(models / story.challenger)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    put_beside(story.folder / "training" / story.challenger, models, story.id)
     try:
         by = work.table.by or "loop"
         deploy(work.target, work.journal, models, story.challenger, by=by, why=why, run=story.id, at=story.at)

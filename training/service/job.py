@@ -19,6 +19,7 @@ from types import FrameType
 import msgspec
 
 from occupancy.errors import InputError
+from occupancy.publish import put_beside
 from training.service.jobs import LOG, OUT, RESULT, WORK, Job, Result, State, tail, write_whole
 from training.service.orders import Range, fetch, flags, locate
 from training.service.runners import PID
@@ -99,15 +100,10 @@ def _train(job: Job, folder: Path, settings: Settings) -> Result:
 
 def _publish(made: Path, models: Path, job_id: str) -> None:
     """Put a model with its companions where models are deployed from, whole or not at all."""
-    new, target = models / f".new-{job_id}", models / made.name
     try:
-        shutil.copytree(made, new)
-        new.rename(target)
+        put_beside(made, models, job_id)
     except OSError as error:
-        if not target.is_dir():  # the same model may be there already
-            raise NotPublished(f"{PREFIX}MODELS={models} can't be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+        raise NotPublished(f"{PREFIX}MODELS={models} can't be written: {error.strerror or error}") from None
 
 
 def _file(name: str, target: Path, settings: Settings) -> Path:
