@@ -13,7 +13,6 @@ Exit status: 0 the file is written; 1 there is too little, nothing, or it is one
 or a file or Elasticsearch can't be read.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -81,8 +80,7 @@ def before(table: Source, command: str) -> Records:
     since = records.time(table.since, datetime.now(UTC))
     bound = (since - HISTORY).isoformat() if since and since.year > 1 else ""
     found = records.stored(msgspec.structs.replace(table, since=bound))
-    if found.unread:
-        sys.stderr.write(f"monitoring {command}: {records.passed_over(found.unread)}\n")
+    records.tell_passed_over(found.unread, command)
     return found
 
 

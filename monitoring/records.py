@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -138,6 +139,12 @@ def stored(source: Source) -> Records:
 
     with connect(source) as client, explained(client):
         return from_elasticsearch(client, source.elasticsearch_prefix, what)
+
+
+def tell_passed_over(unread: int, command: str) -> None:
+    """Say on standard error how many lines were no record that can be read, if any."""
+    if unread:
+        sys.stderr.write(f"monitoring {command}: {passed_over(unread)}\n")
 
 
 def passed_over(unread: int) -> str:

@@ -7,7 +7,6 @@ how many is told on standard error.
 Exit status: 0 nothing is open; 1 a verdict is open; 2 a setting or a file is wrong.
 """
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -36,8 +35,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the records; gives the exit status."""
     table = settings.read(Verdicts, "verdicts", argv, environ, __doc__)
     stored, unread = read(table)
-    if unread:
-        sys.stderr.write(f"monitoring verdicts: {records.passed_over(unread)}\n")
+    records.tell_passed_over(unread, "verdicts")
     lasting = still_open(stored)
     tell(b"".join(record.line(fields) for fields in (stored if table.all else lasting)))
     return 1 if lasting else 0

@@ -78,7 +78,8 @@ def by_day(label: Array, probability: Array, day: Array, band: Band) -> dict[str
 class Difference(NamedTuple):
     """One method's mean loss minus another's, pooled over rows, with its uncertainty across days.
 
-    `low` and `high` are the two-sided 90 % interval by Student's t: beyond one of its ends is one-sided 95 % evidence.
+    `low` and `high` are the two-sided 90 % interval, by Student's t here and by the bootstrap in training.compare: beyond
+    one of its ends is one-sided 95 % evidence.
     """
 
     mean: float

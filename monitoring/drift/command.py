@@ -61,8 +61,7 @@ def tell(text: bytes) -> None:
 def recorded(table: Source, command: str) -> Records:
     """Read the records that a command's settings name, and say on standard error what was passed over."""
     found = records.read(table)
-    if found.unread:
-        sys.stderr.write(f"monitoring {command}: {records.passed_over(found.unread)}\n")
+    records.tell_passed_over(found.unread, command)
     return found
 
 

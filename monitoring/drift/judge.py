@@ -202,10 +202,8 @@ def _heard(room: Room, name: str, first: float) -> list[Verdict]:
     silence = room.open.pop("stale:", None)
     if silence is None:
         return []
-    value, at = (
-        (first - silence.since) / 60,
-        max(first, silence.since + 60 * silence.limit),
-    )  # not before it was noticed
+    value = (first - silence.since) / 60
+    at = max(first, silence.since + 60 * silence.limit)  # not before it was noticed
     return [say("stale", name, None, CLOSED, at=at, since=silence.since, value=value, limit=silence.limit)]
 
 
