@@ -31,6 +31,7 @@ from occupancy.mapping import LABEL
 from occupancy.model import Card, Golden, Model, UnusableModel
 from occupancy.reading import NAMES
 from occupancy.trees import prove
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"Temperature": 21.5, "Humidity": 30.0, "Light": 0.0, "CO2": 500.0}
@@ -237,9 +238,7 @@ class Process:
 @contextmanager
 def running(folder: Path, *argv: str, **variables: str) -> Iterator[Process]:
     """Run the service under gunicorn on a free port until it answers, ready or not."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     variables = {"OCCUPANCY_HOST": "127.0.0.1", **variables, "OCCUPANCY_PORT": str(port)}
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = subprocess.Popen(

@@ -3,7 +3,9 @@
 import itertools
 import json
 import logging
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -15,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import pytest
 
 from benchmark import traffic
 from benchmark.cluster import Replicas
@@ -60,6 +64,24 @@ def until(holds: Callable[[], object], why: Callable[[], object] = lambda: "", s
     while not holds():
         assert time.monotonic() < deadline, why()
         time.sleep(0.5)
+
+
+@contextmanager
+def built(*images: str) -> Iterator[str]:
+    """Build images and bring them into the cluster; gives their tag. Skips where there is no cluster or no Docker."""
+    if why := absent():
+        pytest.skip(why)
+    if not (load := os.environ.get("IMAGE_LOAD")):
+        pytest.skip("IMAGE_LOAD, the command that brings an image into the cluster, is not set: `minikube image load`")
+    if not shutil.which("docker"):
+        pytest.skip("there is no docker command")
+    tag = f"tests-{os.getpid()}"
+    names = [f"occupancy_{image}:{tag}" for image in images]
+    run("make", "-C", ROOT, "images", f"IMAGES={' '.join(images)}", f"IMAGE_TAG={tag}")
+    for name in names:
+        run(*shlex.split(load), name)
+    yield tag
+    run("docker", "image", "rm", "--force", *names, check=False)
 
 
 def absent() -> str:

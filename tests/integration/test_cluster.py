@@ -4,10 +4,8 @@ The tests follow one another as a user's days do; each leaves what it found: two
 """
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -35,9 +33,9 @@ from tests.integration.cluster import (
     STRANGERS,
     Load,
     Manifests,
-    absent,
     apply,
     ask_elasticsearch,
+    built,
     constant_load,
     is_ready,
     kubectl,
@@ -78,19 +76,8 @@ def loads() -> list[Load]:
 @pytest.fixture(scope="module")
 def tag() -> Iterator[str]:
     """Build the images and bring them into the cluster; gives their tag."""
-    if why := absent():
-        pytest.skip(why)
-    if not (load := os.environ.get("IMAGE_LOAD")):
-        pytest.skip("IMAGE_LOAD, the command that brings an image into the cluster, is not set: `minikube image load`")
-    if not shutil.which("docker"):
-        pytest.skip("there is no docker command")
-    tag = f"cluster-{os.getpid()}"
-    names = [f"occupancy_{image}:{tag}" for image in IMAGES]
-    run("make", "-C", ROOT, "images", f"IMAGE_TAG={tag}")
-    for name in names:
-        run(*shlex.split(load), name)
-    yield tag
-    run("docker", "image", "rm", "--force", *names, check=False)
+    with built(*IMAGES) as tag:
+        yield tag
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import shlex
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ import yaml
 
 from occupancy import model
 from occupancy.simulate import simulate, write
-from tests.integration.cluster import PART, ROOT, absent, kubectl, run, until
+from tests.integration.cluster import PART, ROOT, built, kubectl, run, until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
 
@@ -29,17 +27,8 @@ Here = Callable[..., str]
 @pytest.fixture(scope="module")
 def tag() -> Iterator[str]:
     """Build the image and bring it into the cluster; gives its tag."""
-    if why := absent():
-        pytest.skip(why)
-    if not (load := os.environ.get("IMAGE_LOAD")):
-        pytest.skip("IMAGE_LOAD, the command that brings an image into the cluster, is not set: `minikube image load`")
-    if not shutil.which("docker"):
-        pytest.skip("there is no docker command")
-    tag = f"service-{os.getpid()}"
-    run("make", "-C", ROOT, "images", "IMAGES=retraining", f"IMAGE_TAG={tag}")
-    run(*shlex.split(load), f"occupancy_retraining:{tag}")
-    yield tag
-    run("docker", "image", "rm", "--force", f"occupancy_retraining:{tag}", check=False)
+    with built("retraining") as tag:
+        yield tag
 
 
 def rendered(tag: str) -> list[dict[str, Any]]:

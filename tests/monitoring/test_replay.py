@@ -2,7 +2,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from occupancy.mapping import DATE
 from occupancy.reading import NAMES
 from occupancy.settings import InvalidSetting
 from tests.inference.conftest import ROOT, Process, environment, running
+from tests.ports import free_port
 
 NOW = pd.Timestamp("2026-03-04T12:00Z")
 TOKEN = "a token for feedback"
@@ -322,9 +322,7 @@ def test_only_labels_that_were_asked_for_are_told(service: Process, room: str, t
 def test_it_waits_for_a_service_that_is_away_and_sends_every_row(
     room: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     logs = [tmp_path / "first", tmp_path / "second"]
     ended: list[int] = []
     argv = ["--url", f"http://127.0.0.1:{port}", "--rate", "300", room]

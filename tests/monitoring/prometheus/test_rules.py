@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from monitoring.drift.exposition import Exposition
 from monitoring.store import counts
 from tests.inference.conftest import DIRECT, GOOD, ROOT, Process, environment, running, simulated_path  # noqa: F401
 from tests.monitoring.conftest import Store
+from tests.ports import free_port
 
 FOLDER = ROOT / "monitoring" / "prometheus"
 GROUPS = yaml.safe_load((FOLDER / "rules.yml").read_text("utf-8"))["groups"]
@@ -129,13 +129,6 @@ def wait(condition: Callable[[], object], log: Path) -> None:
             pass
         assert time.monotonic() < deadline, log.read_text("utf-8")
         time.sleep(0.2)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from elasticsearch.helpers import scan
 
 from monitoring.settings import PREFIX
 from occupancy import record
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 START = datetime(2026, 2, 3, tzinfo=UTC)
@@ -281,9 +281,7 @@ class Private:
 
     def __init__(self) -> None:
         self.name = f"occupancy-test-{secrets.token_hex(4)}"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.docker("volume", "create", self.name)
         self.docker(

@@ -4,12 +4,7 @@ import urllib.request
 import pytest
 
 from monitoring.store.counts import FIGURES, Counts, PortTaken, expose
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 def test_prometheus_gets_every_figure() -> None:

@@ -10,7 +10,7 @@ from monitoring.__main__ import main
 from monitoring.store.setup import install
 from tests.monitoring.conftest import Store
 from tests.monitoring.store.faults import Carrier, count, cri, ids, lines, offsets, quarantined, stored, until
-from tests.monitoring.store.test_counts import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

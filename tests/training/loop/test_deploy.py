@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from occupancy.model import FILE, UnusableModel
-from tests.training.loop.conftest import Put
-from tests.training.loop.test_journal import no_file_longer_than
+from tests.training.loop.conftest import Put, no_file_longer_than
 from training.loop.__main__ import main
 from training.loop.deploy import AlreadyLive, NothingBefore, NoVersion, deploy, last, lineage, reconcile, undo
 from training.loop.journal import Busy, Deployment, Journal, UnwritableJournal

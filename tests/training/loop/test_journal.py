@@ -1,8 +1,5 @@
 import json
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 from monitoring.store.lines import Line, document
 from occupancy import record
 from training.loop.journal import Busy, DamagedJournal, Deployment, Journal, Run, UnusableFolder, UnwritableJournal
+from tests.training.loop.conftest import no_file_longer_than
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RUN = Run(
@@ -44,17 +42,6 @@ def test_an_id_that_was_taken_is_kept_for_its_entry(journal: Journal) -> None:
     assert journal.add(DEPLOYMENT).id.endswith("-2")
     assert journal.add(msgspec.structs.replace(RUN, id=taken)).id.endswith("-1")
     assert journal.add(DEPLOYMENT).id.endswith("-3")
-
-
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """Have the kernel take no byte beyond, as a full disk does: what begins before is written in part."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_an_entry_is_written_whole_or_not_at_all(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:

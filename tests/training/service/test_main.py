@@ -16,6 +16,7 @@ import requests
 
 from monitoring.drift import verdict, webhook
 from occupancy import model
+from tests.ports import free_port
 from tests.training.service.conftest import TOKEN
 from training.service.jobs import Job
 from training.service.runners import PID
@@ -25,13 +26,6 @@ PAGE = Path("docs/training-service.md").read_text("utf-8")
 COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 Room = tuple[Path, Path]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
