@@ -10,7 +10,7 @@ from occupancy.mapping import load_mapping
 from occupancy.simulate import notice, simulate
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
-SEED = 11
+SEED = 5
 LAST = pd.Timestamp("2024-01-20", tz="America/New_York")
 
 
