@@ -2,7 +2,6 @@
 
 import http
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 from flask import Flask, Response, g, request
@@ -17,6 +16,7 @@ from inference.limiter import Limiter
 from inference.metrics import Metrics
 from inference.model_card import describe
 from inference.openapi.document import document
+from inference.page import html
 from inference.predict import Predict
 from inference.prediction_log import PredictionLog
 from inference.problems import Problem
@@ -25,7 +25,6 @@ from occupancy.model import Model, UnusableModel
 from occupancy.record import Boot
 from occupancy.trees import Proven
 
-PAGE = Path(__file__).with_name("page.html")
 # the page needs nothing but itself and this service
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
@@ -56,7 +55,7 @@ def create_app(settings: Settings, proven: Proven | UnusableModel, boot: Boot, l
     def page() -> Response:
         """A page to try it with."""
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
-        return Response(PAGE.read_bytes(), headers=headers, content_type="text/html; charset=utf-8")
+        return Response(html(), headers=headers, content_type="text/html; charset=utf-8")
 
     @app.post(feedback.PATH)
     def tell() -> Response:

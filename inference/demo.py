@@ -16,19 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCENES: dict[str, dict[str, Any]] = {
-    "a winter night": {"Temperature": 19.9, "Humidity": 32.1, "Light": 0, "CO2": 452},
-    "people at work": {"Temperature": 21.6, "Humidity": 27.4, "Light": 459, "CO2": 905, "date": "2015-02-05T10:31:00"},
-    "sun in an empty room": {"Temperature": 20.8, "Humidity": 22.3, "Light": 280, "CO2": 455},
-    "one person by the window": {
-        "Temperature": 22.0,
-        "Humidity": 25.8,
-        "Light": 372,
-        "CO2": 640,
-        "room": "corner office",
-    },
-    "a sensor in °F": {"Temperature": 71.6, "Humidity": 27.4, "Light": 459, "CO2": 905},
-}
+from inference.scenes import SCENES
+
 START_SECONDS = 30
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # past any proxy that the environment names
 

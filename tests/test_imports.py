@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "inference/bearer.py": "tests/inference/test_feedback.py",
     "inference/exposition.py": "tests/inference/test_metrics.py",
     "inference/options.py": "tests/inference/test_app.py",
+    "inference/scenes.py": "tests/inference/test_page.py",
     "inference/model_card.py": "tests/inference/test_app.py",
     "inference/answering.py": "tests/inference/test_predict.py",  # it is what the callable does with a batch
     "training/charts.py": "tests/training/test_report.py",  # they are drawn in the page

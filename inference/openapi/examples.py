@@ -1,20 +1,21 @@
 """The examples in /openapi.json: what was sent and what came back. A test sends each again."""
 
+import json
 from typing import Any, NamedTuple
 
 from inference import problems
+from inference.scenes import SCENES
+from occupancy.reading import NAMES
 
-WORK = {"Temperature": 21.6, "Humidity": 27.4, "Light": 459, "CO2": 905}
-NIGHT = {"Temperature": 19.9, "Humidity": 32.1, "Light": 0, "CO2": 452}
+WORK = {name: value for name, value in SCENES["people at work"].items() if name in NAMES}
+NIGHT = SCENES["a winter night"]
 NAMED = NIGHT | {"date": "2015-02-04T02:51:00+01:00", "room": "B 12", "id": "r-2"}
 SUMMER = NIGHT | {"Temperature": 29.5, "HumidityRatio": 0.004}
 FAHRENHEIT = WORK | {"Temperature": 71.6}
 TRUTH = {"id": "40edcbf65c63-2", "occupied": True}
-CSV = "Temperature,Humidity,Light,CO2,id\n21.6,27.4,459,905,r-1\n19.9,32.1,0,452,r-2\n"
-NDJSON = (
-    '{"Temperature": 21.6, "Humidity": 27.4, "Light": 459, "CO2": 905, "id": "r-1"}\n'
-    '{"Temperature": 19.9, "Humidity": 32.1, "Light": 0, "CO2": 452, "id": "r-2"}\n'
-)
+_TWO = (WORK | {"id": "r-1"}, NIGHT | {"id": "r-2"})
+CSV = "".join(",".join(map(str, line)) + "\n" for line in (_TWO[0], *(reading.values() for reading in _TWO)))
+NDJSON = "".join(json.dumps(reading) + "\n" for reading in _TWO)
 
 _MODEL = "f8fbf10b52fd"
 _OCCUPIED = {"label": 1, "probability": 0.9902433486222884, "answer": "occupied", "model_version": _MODEL}
@@ -69,7 +70,8 @@ EXAMPLES: tuple[Example, ...] = (
         | _OCCUPIED
         | {
             "explanation": {
-                "contributions": {
+                "contributions": dict.fromkeys(NAMES, 0.0)
+                | {
                     "Temperature": 0.49224016070365906,
                     "Humidity": 0.40310752391815186,
                     "Light": 4.038979530334473,

@@ -326,5 +326,6 @@ def test_what_is_live(served: Served, model: Model) -> None:
 
 def test_the_page_loads_nothing_from_elsewhere(served: Served) -> None:
     response = served.client.get("/")
+    assert b"__KNOWN__" not in response.data
     assert response.content_type == "text/html; charset=utf-8"
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]

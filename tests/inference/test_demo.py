@@ -2,7 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
-from inference.demo import SCENES
+from inference.scenes import SCENES
 from inference.settings import SHIPPED_MODEL
 from occupancy.model import Model
 from tests.inference.conftest import run

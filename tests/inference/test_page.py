@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from inference.app import CONTENT_SECURITY_POLICY, PAGE
-from inference.demo import SCENES
+from inference.app import CONTENT_SECURITY_POLICY
+from inference.page import html
+from inference.scenes import SCENES
 from occupancy.reading import NAMES
 from tests.inference.conftest import ROOT, Process, environment, running
 
@@ -396,6 +397,6 @@ def test_motion_is_left_out_where_it_is_not_wanted(show: Show, service: Process)
 
 
 def test_it_needs_nothing_but_itself() -> None:
-    text = PAGE.read_text("utf-8")
+    text = html().decode()
     assert re.findall(r"(?:src|srcset|action)=|https?:|@import|url\(|innerHTML", text) == []
     assert "default-src 'none'" in CONTENT_SECURITY_POLICY
