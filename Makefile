@@ -83,7 +83,7 @@ $(OTHERS:%=$(VENV)-%/ready): $(VENV)-%/ready: requirements/%.txt
 	@touch $@
 
 site: $(VENV)-site/ready ## the documents as a site, in out/site, to be opened without a server; ends with an error where a link leads nowhere
-	NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/mkdocs build --strict
 
 mlflow: $(VENV)-mlflow/ready ## the environment in which training tells MLflow of its runs (TRACKERS=mlflow)
 
