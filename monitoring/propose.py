@@ -27,7 +27,7 @@ from monitoring.drift.judge import Judge, Room, State, advance
 from monitoring.drift.minutes import Array
 from monitoring.records import ID, TIME, Records
 from monitoring.settings import Source
-from occupancy.reading import FEATURES, NAMES
+from occupancy.reading import FEATURES, NAMES, Sensors
 
 APART, FAR = 900.0, 7200.0  # seconds
 READING = [f"occupancy.reading.{name}" for name in NAMES]
@@ -40,8 +40,8 @@ class Propose(Source, frozen=True, kw_only=True):
     json: Annotated[bool, Meta(description="print one JSON object a minute instead of a table")] = False
 
 
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A minute worth labelling: the prediction's id, whose truth POST /feedback takes.
+class Proposal(Sensors, frozen=True, kw_only=True):
+    """A minute worth labelling: what its sensors said, the prediction's id, whose truth POST /feedback takes.
 
     `uncertainty` in bits, 0 to 1; `novelty`: 0 within what the clean reference days had, 1 where one hour gives a ticket;
     `asked`: the service had drawn it to be labelled.
@@ -55,11 +55,6 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     novelty: float
     why: str
     asked: bool
-    Temperature: float
-    Humidity: float
-    Light: float
-    CO2: float
-    HumidityRatio: float
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
