@@ -87,7 +87,7 @@ def _stretch(name: str, room: int, harm: float, stream: Stream, asked: Array) ->
 
 
 def past(room: Room) -> Array:
-    """Give what a contender may learn from: sensors, probability and truth of the clean days, shape (rows, 7)."""
+    """Give what a contender may learn from: sensors, probability and truth of the clean days, shape (rows, sensors + 2)."""
     values = room.history[list(NAMES)].to_numpy(np.float64)
     probability = room.booster.inplace_predict(values.astype(np.float32), validate_features=False)
     return np.column_stack((values, probability, room.history[LABEL].to_numpy(np.float64)))
@@ -125,12 +125,12 @@ def missing() -> list[str]:
 
 
 def write(path: Path, stretches: Sequence[Stretch], pasts: Sequence[Array]) -> None:
-    """Write what a peer reads."""
+    """Write what a peer reads: the sensors' names, and of each row their values, the probability and maybe the truth."""
     arrays: dict[str, Any] = {f"past_{number}": known for number, known in enumerate(pasts)}
     for number, s in enumerate(stretches):
         arrays |= {f"seen_{number}": s.seen, f"error_{number}": s.error}
     arrays |= {"room": np.array([s.room for s in stretches]), "begin": np.array([s.begin for s in stretches])}
-    np.savez(path, window=np.array(WINDOW), **arrays)
+    np.savez(path, window=np.array(WINDOW), sensors=np.array(NAMES), **arrays)
 
 
 def peer(name: str, path: Path, stretches: Sequence[Stretch]) -> list[Outcome]:

@@ -12,8 +12,6 @@ import pandas as pd
 from evidently import Report
 from evidently.presets import DataDriftPreset
 
-COLUMNS = ["Temperature", "Humidity", "Light", "CO2", "HumidityRatio", "prediction"]
-
 
 def main(path: str, speed: bool) -> None:
     """Write a line of JSON for each stretch: the rows that end a window with an alarm."""
@@ -21,10 +19,10 @@ def main(path: str, speed: bool) -> None:
     if speed:
         print(json.dumps(_speed(arrays)))
         return
-    window = int(arrays["window"])
+    window, sensors = int(arrays["window"]), arrays["sensors"].tolist()
     for number, room in enumerate(arrays["room"]):
-        past = _frame(arrays[f"past_{room}"])
-        seen, begin = _frame(arrays[f"seen_{number}"]), int(arrays["begin"][number])
+        past = _frame(arrays[f"past_{room}"], sensors)
+        seen, begin = _frame(arrays[f"seen_{number}"], sensors), int(arrays["begin"][number])
         alarms: dict[str, list[int]] = {"Evidently, half of the columns": [], "Evidently, any column": []}
         for end in range(begin + window, len(seen) + 1, window):
             count, share = _drifted(seen[end - window : end], past)
@@ -37,7 +35,8 @@ def main(path: str, speed: bool) -> None:
 
 def _speed(arrays: dict[str, np.ndarray]) -> dict[str, float]:
     """Time the whole at once, and one window of the usual size (the median of five)."""
-    past, seen, window = _frame(arrays["past_0"]), _frame(arrays["seen_0"]), int(arrays["window"])
+    window, sensors = int(arrays["window"]), arrays["sensors"].tolist()
+    past, seen = _frame(arrays["past_0"], sensors), _frame(arrays["seen_0"], sensors)
     _drifted(seen[:window], past)  # what it loads at first use
     windows = []
     for begin in range(0, 5 * window, window):
@@ -54,8 +53,8 @@ def _drifted(seen: pd.DataFrame, past: pd.DataFrame) -> tuple[int, float]:
     return int(said["count"]), float(said["share"])
 
 
-def _frame(rows: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame(rows[:, : len(COLUMNS)], columns=COLUMNS)
+def _frame(rows: np.ndarray, sensors: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows[:, : len(sensors) + 1], columns=[*sensors, "prediction"])
 
 
 if __name__ == "__main__":

@@ -8,25 +8,24 @@ import nannyml
 import numpy as np
 import pandas as pd
 
-SENSORS = ["Temperature", "Humidity", "Light", "CO2", "HumidityRatio"]
 UNIVARIATE, CBPE = "NannyML, univariate (Jensen-Shannon)", "NannyML, CBPE (estimated accuracy)"
 
 
 def main(path: str) -> None:
     """Write a line of JSON for each stretch: the rows that end a chunk with an alert."""
     arrays = np.load(path)
-    size, fitted = int(arrays["window"]), {}
+    size, sensors, fitted = int(arrays["window"]), arrays["sensors"].tolist(), {}
     for number, room in enumerate(arrays["room"].tolist()):
         if room not in fitted:
-            fitted[room] = _fit(_frame(arrays[f"past_{room}"]), size)
+            fitted[room] = _fit(_frame(arrays[f"past_{room}"], sensors), size, sensors)
         univariate, cbpe = fitted[room]
         begin = int(arrays["begin"][number])
-        seen = _frame(arrays[f"seen_{number}"][begin:])
+        seen = _frame(arrays[f"seen_{number}"][begin:], sensors)
         alarms: dict[str, list[int]] = {UNIVARIATE: [], CBPE: []}
         if len(seen) >= size:
             seen = seen[: len(seen) // size * size]
             drift = univariate.calculate(seen).filter(period="analysis").to_df()
-            alert = np.any([drift[(name, "jensen_shannon", "alert")].to_numpy(bool) for name in SENSORS], axis=0)
+            alert = np.any([drift[(name, "jensen_shannon", "alert")].to_numpy(bool) for name in sensors], axis=0)
             estimate = cbpe.estimate(seen).filter(period="analysis").to_df()
             alarms[UNIVARIATE] = _ends(drift["chunk"]["chunk"], begin, np.asarray(alert))
             alarms[CBPE] = _ends(estimate["chunk"], begin, estimate[("accuracy", "alert")].to_numpy(bool))
@@ -38,8 +37,8 @@ def _ends(chunk: pd.DataFrame, begin: int, alert: np.ndarray) -> list[int]:
     return [begin + int(end) for end in chunk["end_index"].to_numpy()[alert]]
 
 
-def _fit(past: pd.DataFrame, size: int) -> tuple[Any, Any]:
-    univariate = nannyml.UnivariateDriftCalculator(column_names=SENSORS, chunk_size=size)
+def _fit(past: pd.DataFrame, size: int, sensors: list[str]) -> tuple[Any, Any]:
+    univariate = nannyml.UnivariateDriftCalculator(column_names=sensors, chunk_size=size)
     cbpe = nannyml.CBPE(
         problem_type="classification_binary",
         y_pred_proba="probability",
@@ -51,12 +50,13 @@ def _fit(past: pd.DataFrame, size: int) -> tuple[Any, Any]:
     return univariate.fit(past), cbpe.fit(past)
 
 
-def _frame(rows: np.ndarray) -> pd.DataFrame:
-    frame = pd.DataFrame(rows[:, :5], columns=SENSORS)
-    frame["probability"] = rows[:, 5]
-    frame["prediction"] = (rows[:, 5] >= 0.5).astype(int)
-    if rows.shape[1] > 6:
-        frame["truth"] = rows[:, 6].astype(int)
+def _frame(rows: np.ndarray, sensors: list[str]) -> pd.DataFrame:
+    count = len(sensors)
+    frame = pd.DataFrame(rows[:, :count], columns=sensors)
+    frame["probability"] = rows[:, count]
+    frame["prediction"] = (rows[:, count] >= 0.5).astype(int)
+    if rows.shape[1] > count + 1:
+        frame["truth"] = rows[:, count + 1].astype(int)
     return frame
 
 

@@ -7,17 +7,17 @@ import numpy as np
 from river import drift
 
 DETECTORS = {"ADWIN": drift.ADWIN, "Page-Hinkley": drift.PageHinkley, "KSWIN": drift.KSWIN}
-SENSORS = 5
 
 
 def main(path: str) -> None:
     """Write a line of JSON for each stretch: the rows at which a detector spoke."""
     arrays = np.load(path)
+    sensors = len(arrays["sensors"])
     for number in range(len(arrays["room"])):
         seen, error = arrays[f"seen_{number}"], arrays[f"error_{number}"]
         alarms = {
             f"river, {name} a sensor": sorted(
-                {row for sensor in range(SENSORS) for row in _alarms(name, seen[:, sensor])}
+                {row for sensor in range(sensors) for row in _alarms(name, seen[:, sensor])}
             )
             for name in DETECTORS
         }

@@ -1,5 +1,6 @@
 """The service as an image: how long it takes from exec to its first answer in a container, and the memory it has then."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import msgspec
 
 from occupancy.errors import InputError
+from occupancy.reading import typical
 
 INSIDE = Path(__file__).with_name("inside.py")
+READING = json.dumps(typical(Light=500))
 
 
 class DockerFailed(InputError):
@@ -31,7 +34,7 @@ def start_image(image: str) -> list[Started]:
     if not shutil.which("docker"):
         raise DockerFailed("there is no docker command: leave --image out, or install it")
     done = subprocess.run(
-        ["docker", "run", "--rm", "--interactive", "--entrypoint", "python", image, "-"],
+        ["docker", "run", "--rm", "--interactive", "--entrypoint", "python", image, "-", READING],
         input=INSIDE.read_bytes(),
         capture_output=True,
         check=False,

@@ -1,5 +1,7 @@
 """Run inside an image of the service, by its own Python: starts it and prints its start and memory as JSON.
 
+Its argument is a reading, as JSON, that the service is asked about.
+
 It imports nothing but the standard library, since it is sent to the container as text.
 """
 
@@ -11,18 +13,18 @@ import sys
 import time
 from pathlib import Path
 
-STARTS, PORT, BODY = 5, 8080, b'{"Temperature": 21.5, "Humidity": 30, "Light": 500, "CO2": 900}'
-REQUEST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+STARTS, PORT = 5, 8080
 GIVE_UP_SECONDS = 60
 
 
-def start() -> dict[str, float]:
+def start(body: bytes) -> dict[str, float]:
     """Start the service, wait for its first prediction, stop it; gives seconds, and MB of all its processes."""
+    request = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     begun = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "inference"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while not answers():
+    while not answers(request):
         if process.poll() is not None or time.perf_counter() > begun + GIVE_UP_SECONDS:
             sys.exit("the service gave no answer")
         time.sleep(0.002)
@@ -38,11 +40,11 @@ def start() -> dict[str, float]:
     return found
 
 
-def answers() -> bool:
+def answers(request: bytes) -> bool:
     """Tell whether a prediction comes back."""
     try:
         with socket.create_connection(("127.0.0.1", PORT), timeout=5) as connection:
-            connection.sendall(REQUEST)
+            connection.sendall(request)
             return connection.recv(4096).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
@@ -55,4 +57,4 @@ def megabytes(pid: int, file: str, name: str) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps([start() for _ in range(STARTS)]))
+    print(json.dumps([start(sys.argv[1].encode()) for _ in range(STARTS)]))
