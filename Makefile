@@ -194,17 +194,17 @@ sign: ## sign the image that was pushed last, as who logs in or, in a workflow, 
 	$(COSIGN) sign --yes $(NAME)@$(PUSHED)
 
 TAG ?= sha-$(REVISION)
+DIGEST ?= $(shell docker buildx imagetools inspect $(NAME):$(TAG) --format '{{print .Manifest.Digest}}')
 verify: ## an image in the registry has an SBOM and provenance for each architecture: make verify IMAGE=inference TAG=1.2.0
-	@docker buildx imagetools inspect $(NAME):$(TAG) --format '{{.Manifest.Digest}}'
+	@echo $(NAME):$(TAG) is $(DIGEST)
 	@for platform in linux/amd64 linux/arm64; do docker buildx imagetools inspect $(NAME):$(TAG) --format \
-	  "$$platform {{(index .Provenance \"$$platform\").SLSA.buildType}} {{(index .SBOM \"$$platform\").SPDX.spdxVersion}}" || exit; done
+	  "$$platform {{(index .Provenance \"$$platform\").SLSA.buildType}} {{(index .SBOM \"$$platform\").SPDX.spdxVersion}}" && echo || exit; done
 
 signature: ## an image in the registry is signed by the workflows of SOURCE: make signature IMAGE=... TAG=... SOURCE=https://github.com/you/occupancy
 	$(COSIGN) verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
 	  --certificate-identity-regexp '^$(or $(SOURCE),$(error whose? SOURCE=https://github.com/you/occupancy))/\.github/workflows/image\.yml@' $(NAME):$(TAG)
 
 OVERLAY ?= kubernetes/overlays/production
-DIGEST ?= $(shell docker buildx imagetools inspect $(NAME):$(TAG) --format '{{.Manifest.Digest}}')
 deploy-line: ## write the line of an overlay that says which image runs: make deploy-line IMAGE=inference TAG=1.2.0
 	@file=$(OVERLAY)/kustomization.yaml && [[ "$(DIGEST)" == sha256:* ]] && grep -q "name: occupancy_$(IMAGE)$$" $$file && \
 	  changed=$$(sed '/name: occupancy_$(IMAGE)$$/,/digest:/{s|newName: .*|newName: $(NAME)|;s|digest: .*|digest: $(DIGEST)|;}' $$file) && \
