@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Rows(NamedTuple):
-    """What can be learnt from: values (rows, 5), label (rows,), and how much each row weighs."""
+    """What can be learnt from: values (rows, sensors), label (rows,), and how much each row weighs."""
 
     values: Array
     label: Array

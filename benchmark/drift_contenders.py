@@ -38,7 +38,7 @@ SILENT = {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}  # a benchmark 
 
 
 class Stretch(NamedTuple):
-    """What all contenders see: the five sensors and the probability, and, where a label was asked for, whether it was wrong.
+    """What all contenders see: the sensors and the probability, and, where a label was asked for, whether it was wrong.
 
     `seen`: shape (rows, 6), refused readings left out; `error`: shape (rows,), NaN without a label; `minute`: of each row.
     """

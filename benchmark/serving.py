@@ -245,7 +245,7 @@ def answered(subject: Subject, outcome: traffic.Outcome, rows: int = 1) -> None:
 
 
 def some_readings(count: int) -> Known:
-    """Simulate readings, all five sensors in each, so that every contender gets the same."""
+    """Simulate readings, all sensors in each, so that every contender gets the same."""
     frame = simulate(days=1, seed=0)[list(NAMES)][-count:].round(6)
     booster = xgboost.Booster(model_file=SHIPPED_MODEL)
     probabilities = booster.inplace_predict(frame.to_numpy(np.float32), validate_features=False)

@@ -107,7 +107,7 @@ def entropy(probability: Array) -> Array:
 
 
 def novelty(rows: pd.DataFrame, by: Judge, name: str, room: Room) -> tuple[Array, Array]:
-    """Give how far each sensor was from its season over the hour before, and how far beyond the clean days; shapes (n, 5).
+    """Give how far each sensor was from its season over the hour before, and how far beyond the clean days; shapes (n, sensors).
 
     The second is 0 within what the clean reference days had, and 1 where it is enough for a ticket at once. Both are 0 of a room
     whose reference is not learned yet, and where the hour holds too little. `rows` of one room, in order of time.

@@ -78,7 +78,7 @@ class Dataset:
 
     @property
     def values(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The sensors as float32 of shape (rows, 5), in the contract's order."""
+        """The sensors as float32 of shape (rows, sensors), in the contract's order."""
         return self.frame[list(NAMES)].to_numpy(np.float32)
 
     @property

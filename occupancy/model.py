@@ -79,7 +79,7 @@ class Model:
         return self.sha256[:12]
 
     def probability(self, values: Values) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Compute the probability of `occupied` for sensor values of shape (rows, 5) in the contract's order."""
+        """Compute the probability of `occupied` for sensor values of shape (rows, sensors) in the contract's order."""
         inputs = STEPS[self.card.preprocessing](np.asarray(values, np.float32))
         return np.asarray(self.booster.inplace_predict(inputs, validate_features=False), np.float32)
 

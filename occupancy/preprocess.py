@@ -12,7 +12,7 @@ Values = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def identity(values: Values) -> Values:
-    """Leave the values as they are; shape (rows, 5) in the contract's order, float32."""
+    """Leave the values as they are; shape (rows, sensors) in the contract's order, float32."""
     return values
 
 

@@ -112,8 +112,10 @@ def simulate(
     full = _ratio(temperature, np.full(len(date), 100.0))
     humidity = 100 * (vapour / (MOLAR + vapour)) / (full / (MOLAR + full))
     frame = pd.DataFrame({DATE: date})
-    truth = (temperature, humidity, daylight + LAMPS_LUX * lamps, co2)
-    for (name, (noise, step)), value in zip(PRECISION.items(), truth, strict=True):
+    # a new sensor comes last: so the others' noise stays what it was
+    truth = {"Temperature": temperature, "Humidity": humidity, "Light": daylight + LAMPS_LUX * lamps, "CO2": co2}
+    for name, value in truth.items():
+        noise, step = PRECISION[name]
         measured = value + noise * rng.normal(size=len(date)) * (value > 0)  # darkness is exactly 0
         frame[name] = np.round(np.round(np.clip(measured, 0, None) / step) * step, 4)
     frame["Humidity"] = frame["Humidity"].clip(0, 100)

@@ -43,7 +43,7 @@ class WrongShape(InputError):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What training works on: given and values (rows, 5) float32, label (rows,), day (rows,), and the data sets they are from.
+    """What training works on: given and values (rows, sensors) float32, label (rows,), day (rows,), and the data sets they are from.
 
     `given` is what the sensors said, `values` the same preprocessed. Rows of the recent data, where there are any, come after those of the training data; `weight` (rows,) is None where
     there are none: all weigh the same.

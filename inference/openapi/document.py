@@ -63,7 +63,7 @@ def document(settings: Settings) -> Object:
         "info": {
             "title": "Occupancy",
             "version": __version__,
-            "description": "Tells from five sensor readings whether a room is occupied. "
+            "description": "Tells from the readings of a room's sensors whether it is occupied. "
             "Errors are problem details (RFC 9457); a path that is not listed gives 404 `not-found`.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },

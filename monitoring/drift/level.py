@@ -36,7 +36,7 @@ class Days(msgspec.Struct):
 
 
 def distances(minutes: Minutes, reference: Reference) -> Array:
-    """Give each minute's mean distance from the season over the hour before, shape (n, 5); NaN where it holds too little."""
+    """Give each minute's mean distance from the season over the hour before, shape (n, sensors); NaN where it holds too little."""
     season = np.array([[np.nan if v is None else v for v in s.level] for s in reference.sensors.values()])
     residual = minutes.values - season[:, minutes.half_hour].T
     there = np.isfinite(residual)

@@ -18,7 +18,7 @@ _READING = [f"occupancy.reading.{name}" for name in NAMES]
 class Minutes:
     """Readings that were answered, none sooner than half a minute after the one before.
 
-    `time`: seconds since 1970, shape (n,); `values`: the sensors in the contract's order, shape (n, 5); `label`: the
+    `time`: seconds since 1970, shape (n,); `values`: the sensors in the contract's order, shape (n, sensors); `label`: the
     answer, 0 or 1; `half_hour` (0 to 47) and `day` (days since 1970) on the room's clock.
     """
 

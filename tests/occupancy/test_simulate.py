@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from occupancy import dataset
 from occupancy.humidity import humidity_ratio
 from occupancy.mapping import DATE, LABEL
-from occupancy.reading import DERIVED, FEATURES, NAMES
+from occupancy.reading import DERIVED, FEATURES, MEASURED, NAMES
 from occupancy.simulate import PRECISION, Fault, main, notice, simulate, spoil, write
 
 
 @pytest.fixture(scope="module")
 def month() -> pd.DataFrame:
     return simulate(28, seed=1)
+
+
+def test_every_sensor_that_measures_is_simulated() -> None:
+    assert tuple(PRECISION) == MEASURED
 
 
 @settings(deadline=None, max_examples=30)

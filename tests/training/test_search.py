@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from occupancy.reading import NAMES
 from training import search
 from training.search import Race, Scored, fold_by_day, standard_error
 from training.space import Candidate
@@ -80,7 +81,7 @@ def test_log_loss_is_pinned() -> None:
 
 
 def small(rng: np.random.Generator, rows: int = 400) -> search.Folds:
-    values = rng.normal(size=(rows, 5)).astype(np.float32)
+    values = rng.normal(size=(rows, len(NAMES))).astype(np.float32)
     label = (values[:, 2] + 0.3 * rng.normal(size=rows) > 0).astype(np.int8)
     day = np.array([f"2015-02-0{1 + i * 4 // rows}" for i in range(rows)])
     return fold_by_day(values, label, day)
