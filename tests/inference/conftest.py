@@ -29,12 +29,12 @@ from occupancy import model as model_file
 from occupancy import record, simulate
 from occupancy.mapping import LABEL
 from occupancy.model import Card, Golden, Model, UnusableModel
-from occupancy.reading import NAMES
+from occupancy.reading import NAMES, typical
 from occupancy.trees import prove
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-GOOD = {"Temperature": 21.5, "Humidity": 30.0, "Light": 0.0, "CO2": 500.0}
+GOOD = typical(Temperature=21.5, Humidity=30.0, Light=0.0, CO2=500.0)
 
 
 @dataclass

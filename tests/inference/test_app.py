@@ -13,13 +13,13 @@ import pytest
 
 from inference.settings import SHIPPED_MODEL
 from occupancy.model import Model, UnusableModel, load
-from occupancy.reading import NAMES, parse, values
+from occupancy.reading import NAMES, parse, typical, values
 from tests.inference.conftest import GOOD, Serve, Served, problem, serve_model
 
-NIGHT = {"Temperature": 19.9, "Humidity": 32.1, "Light": 0, "CO2": 452}
-WORK = {"Temperature": 21.6, "Humidity": 27.4, "Light": 459, "CO2": 905}
-WINDOW = {"Temperature": 21.6, "Humidity": 25.8, "Light": 367, "CO2": 900}
-FIRST = {"Temperature": 23.18, "Humidity": 27.272, "Light": 426, "CO2": 721.25, "HumidityRatio": 0.00479298817650529}
+NIGHT = typical(Temperature=19.9, Humidity=32.1, Light=0, CO2=452)
+WORK = typical(Temperature=21.6, Humidity=27.4, Light=459, CO2=905)
+WINDOW = typical(Temperature=21.6, Humidity=25.8, Light=367, CO2=900)
+FIRST = typical(Temperature=23.18, Humidity=27.272, Light=426, CO2=721.25, HumidityRatio=0.00479298817650529)
 
 
 def score(model: Model, *readings: dict[str, Any]) -> list[float]:

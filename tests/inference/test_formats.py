@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from inference import formats
 from occupancy import mapping, reading
-from occupancy.reading import FEATURES, NAMES, Batch, InvalidReading, Reading, parse
+from occupancy.reading import FEATURES, NAMES, Batch, InvalidReading, Reading, parse, typical
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
-SENSORS = ("Temperature", "Humidity", "Light", "CO2")
+GOOD = typical(Temperature=21.5, Humidity=30, Light=0, CO2=500)
+SENSORS = tuple(GOOD)
 HEADER = ",".join(SENSORS)
-ROW = "21.5,30,0,500"
-GOOD = dict(zip(SENSORS, (21.5, 30, 0, 500), strict=True))
+ROW = ",".join(map(str, GOOD.values()))
 LINE = json.dumps(GOOD)
 READING = parse(GOOD)
 CSV, NDJSON = "text/csv", "application/x-ndjson"

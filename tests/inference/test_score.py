@@ -20,11 +20,12 @@ from inference.score import COLUMNS, Console, main
 from occupancy import dataset, simulate
 from occupancy.mapping import DATE
 from occupancy.model import Model, label
-from occupancy.reading import NAMES
+from occupancy.reading import NAMES, typical
 
 ROOT = Path(__file__).parents[2]
-HEADER = "Temperature,Humidity,Light,CO2"
-ROW = "21.5,30,0,500"
+GOOD = typical(Temperature=21.5, Humidity=30, Light=0, CO2=500)
+HEADER = ",".join(GOOD)
+ROW = ",".join(map(str, GOOD.values()))
 
 
 @pytest.fixture(scope="module")

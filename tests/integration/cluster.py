@@ -22,6 +22,7 @@ import pytest
 
 from benchmark import traffic
 from benchmark.cluster import Replicas
+from occupancy.reading import typical
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE, CARRIERS, STRANGERS = "occupancy", "occupancy-carrier", "occupancy-strangers"
@@ -260,13 +261,7 @@ class Load:
 
     def _send(self, number: int) -> None:
         body = json.dumps(
-            {
-                "Temperature": 21.5,
-                "Humidity": 27 + number % 7,
-                "Light": 400,
-                "CO2": 500 + number % 89,
-                "room": self.room,
-            }
+            typical(Temperature=21.5, Humidity=27 + number % 7, Light=400, CO2=500 + number % 89, room=self.room)
         )
         request = traffic.request(self.address, "/predict", body.encode())
         failure = self._try(request)
@@ -308,7 +303,7 @@ def constant_load(loads: list[Load], room: str, enough: int, retry_after: float 
 def predict() -> dict[str, Any]:
     """Ask the service for one answer."""
     address = REPLICAS.address()
-    body = {"Temperature": 21.5, "Humidity": 30.0, "Light": 0.0, "CO2": 500.0, "room": "asked"}
+    body = typical(Temperature=21.5, Humidity=30.0, Light=0.0, CO2=500.0, room="asked")
     status, said = traffic.once(address, traffic.request(address, "/predict", json.dumps(body).encode()))
     assert status == 200, said
     answer: dict[str, Any] = json.loads(said)

@@ -16,6 +16,7 @@ import requests
 
 from monitoring.settings import COMMANDS
 from occupancy import __version__, model, record
+from occupancy.reading import typical
 from occupancy.simulate import simulate, write
 from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401 -- fixtures
 
@@ -26,7 +27,7 @@ LARGEST_ADDITION = {"inference": 220e6, "monitoring": 240e6, "retraining": 490e6
 IS_ROOT = os.getuid() == 0
 PERSON = 1000 if IS_ROOT else os.getuid()  # only root can give a file to someone else
 STRANGER = 1234 if IS_ROOT else os.getuid()
-READING = {"Temperature": 23.0, "Humidity": 27.0, "Light": 420.0, "CO2": 700.0}
+READING = typical(Temperature=23.0, Humidity=27.0, Light=420.0, CO2=700.0)
 COMMAND = [  # the mounts are added where they differ
     *("--env", "TRAINING_DATA=/src/my_data/datatraining.txt"),
     *("--env", "TEST_DATA=/src/original/datatest.txt"),

@@ -12,16 +12,17 @@ from occupancy import dataset
 from occupancy.dataset import BadRow, Dataset, InvalidDataset, MixedData, TooManyBadRows, read
 from occupancy.humidity import humidity_ratio
 from occupancy.mapping import ColumnMapping, load_mapping
-from occupancy.reading import NAMES
+from occupancy.reading import NAMES, typical
 
-HEADER = "date,Temperature,Humidity,Light,CO2,HumidityRatio,Occupancy"
+HEADER = f"date,{','.join(NAMES)},Occupancy"
 RATIO = humidity_ratio(21.5, 30)
 Write = Callable[..., Path]
 
 
 def row(i: int, step: int = 60) -> str:
     when = datetime(2015, 2, 4, 12) + timedelta(seconds=step * i)
-    return f"{when},21.5,30,{400 * (i % 2)},500,{RATIO:.8f},{i % 2}"
+    given = typical(Temperature=21.5, Humidity=30, Light=400 * (i % 2), CO2=500, HumidityRatio=f"{RATIO:.8f}")
+    return f"{when},{','.join(str(given[name]) for name in NAMES)},{i % 2}"
 
 
 @pytest.fixture
