@@ -115,3 +115,13 @@ def test_one_prediction_in_so_many_asks_for_its_label(serve: Serve, one_in: int,
     wanted = [answer.get("label_wanted", False) for answer in answers]
     assert low <= sum(wanted) <= high  # seven standard deviations: it is drawn at random
     assert [record.get("occupancy.label_wanted", False) for record in served.records] == wanted
+
+
+def test_a_page_of_another_site_can_not_send_the_token_nor_read_an_answer(serve: Serve, token: Path) -> None:
+    client = serve(feedback_token_file=str(token)).client
+    site = {"Origin": "https://elsewhere.example", "Access-Control-Request-Headers": "authorization"}
+    asked = client.options("/feedback", headers={**site, "Access-Control-Request-Method": "POST"})
+    answered = client.get("/model", headers=site)
+    assert (asked.status_code, answered.status_code) == (405, 200)
+    for response in (asked, answered):
+        assert not [name for name, _ in response.headers if name.lower().startswith("access-control")]

@@ -44,3 +44,11 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, message: str) -> No
 def test_a_missing_mapping_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidMapping, match=r"none\.yaml: No such file or directory"):
         load_mapping(str(tmp_path / "none.yaml"))
+
+
+def test_a_mapping_can_run_nothing(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    path = mapping_file(tmp_path, f"columns: {{CO2: !!python/object/apply:os.mkdir [{ran}]}}")
+    with pytest.raises(InvalidMapping):
+        load_mapping(path)
+    assert not ran.exists()

@@ -77,3 +77,11 @@ def test_a_wrong_space_names_the_key(tmp_path: Path, text: str, message: str) ->
 def test_a_missing_space_names_the_file() -> None:
     with pytest.raises(space.InvalidSpace, match="^no-such-file.yaml: No such file or directory$"):
         space.load("no-such-file.yaml")
+
+
+def test_a_space_can_run_nothing(tmp_path: Path) -> None:
+    file, ran = tmp_path / "space.yaml", tmp_path / "ran"
+    file.write_text(f"{OK}!!python/object/apply:os.mkdir [{ran}]")
+    with pytest.raises(space.InvalidSpace, match="could not determine a constructor"):
+        space.load(str(file))
+    assert not ran.exists()
