@@ -160,7 +160,7 @@ def parse(raw: bytes, name: str, expected: str = "") -> Model:
     _check_seal(raw, name)
     try:
         booster = xgboost.Booster(model_file=bytearray(raw))
-    except xgboost.core.XGBoostError as error:
+    except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:  # its message may hold bytes of the file
         raise ForeignModel(
             f"{name}: XGBoost {xgboost.__version__} can't read it: {_first_line(error)}; "
             "use the XGBoost that trained it, or train it again"

@@ -306,9 +306,18 @@ def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: {why}; train one with `make train`, or name one that exists"
 
 
-def test_what_xgboost_can_not_read_is_refused() -> None:
+UNSEALED = RAW.replace(RAW[SEAL_END - 77 : SEAL_END], model._UNSEALED.encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        RAW[:SEAL] + b"occupancy.seal" + model._UNSEALED.encode(),
+        UNSEALED.replace(b"[$d#", b"[$d\x98"),  # XGBoost's message has the byte in it, and then is no UTF-8
+    ],
+)
+def test_what_xgboost_can_not_read_is_refused(raw: bytes) -> None:
     """As a newer XGBoost's file would be: sealed by training, and unknown to this one's parser."""
-    raw = RAW[:SEAL] + b"occupancy.seal" + model._UNSEALED.encode()
     error = refusal(raw.replace(model._UNSEALED.encode(), model._seal(raw).encode()))
     assert type(error) is ForeignModel
     assert f"XGBoost {xgboost.__version__} can't read it: " in str(error)
