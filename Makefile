@@ -69,9 +69,11 @@ soak: $(VENV)/dev ## long what `make test` has in short: 50,000 bad requests, fu
 	$(IN)/python -m pytest tests/monitoring/store/test_faults.py --outage=600 --timeout=3600 $(PYTEST)
 	$(IN)/python -m pytest tests/integration/test_cluster.py --load=20000 --timeout=3600 $(PYTEST)
 
-docs: $(VENV)/dev ## write docs/reference.md, docs/alerts.md and the tables of docs/dependencies.md from code, rules and locks
+docs: $(VENV)/dev ## write what is made from code, rules and locks: reference, alerts, dashboards with their import file, dependencies
 	$(IN)/python -m docs.reference
 	$(IN)/python -m docs.alerts
+	$(IN)/python -m docs.dashboards
+	$(IN)/python -m monitoring.dashboards.kibana > monitoring/dashboards/occupancy.ndjson
 	$(IN)/python -m requirements.licences docs
 
 # programs whose pins fight ours have environments of their own; the locks are complete, and pip would not find a locked
