@@ -1,13 +1,17 @@
 """docs/troubleshooting.md has an entry for each message that the code can give, and none for one that it can't."""
 
+import html
 import re
+import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from inference import problems as inference
 from tests.docs.messages import Module, Reader, messages, tidy
@@ -129,3 +133,46 @@ def test_what_is_no_message_is_left_out(function: str, found: Callable[[str], li
 
 def test_a_programs_name_and_double_gaps_are_left_out() -> None:
     assert tidy("monitoring load: ……  is\tgone") == "… is gone"
+
+
+# --- the box that finds an entry
+
+
+@pytest.mark.browser
+def test_the_box_finds_the_entry_of_a_pasted_message(tmp_path: Path) -> None:
+    if not (chromium := shutil.which("chromium")):
+        pytest.skip("Chromium is not on the PATH")
+    page = tmp_path / "page.html"
+    listed = "".join(
+        f"<h3 id='group-{n}'>{n}</h3><ul><li><code>{html.escape(text)}</code></li></ul>"
+        for n, text in enumerate(ENTRIES)
+    )
+    script = PAGE.with_suffix(".js").read_text("utf-8")
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><h1 id=troubleshooting>T</h1>{listed}<script>{script}</script>", "utf-8"
+    )
+    pasted = [f"monitoring load: {text.replace('…', 'out/a b.csv')}\n" for text in ENTRIES]
+    with (
+        sync_playwright() as playwright,
+        closing(playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])) as browser,
+    ):
+        shown = browser.new_page()
+        shown.goto(page.as_uri())
+        first = shown.evaluate(
+            """(pasted) => pasted.map((text) => {
+                const [box, list] = [document.querySelector("textarea"), document.querySelector("textarea + ul")];
+                box.value = text;
+                box.dispatchEvent(new Event("input"));
+                return [...list.querySelectorAll("code")].map((code) => code.textContent);
+            })""",
+            pasted,
+        )
+        nothing = shown.evaluate(
+            """() => {
+                document.querySelector("textarea").value = "segmentation fault";
+                document.querySelector("textarea").dispatchEvent(new Event("input"));
+                return document.querySelector("textarea + ul").textContent;
+            }"""
+        )
+    assert [text for text, found in zip(ENTRIES, first, strict=True) if text not in found] == []
+    assert nothing == "No entry is like it."
