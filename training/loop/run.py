@@ -153,7 +153,8 @@ def attempt(work: Work) -> Stop:
     story.attempt = limits.attempt(runs, deployments, story.at, table.budget_days)
     if story.attempt > table.attempts:
         return Stop(
-            "blocked", f"{table.attempts} challengers have failed in a row: a person should look why, and `reset`"
+            "blocked",
+            f"{table.attempts} challengers have failed in a row: look why, then `python -m training.loop reset --why=...`",
         )
     for why in (
         limits.breaker(deployments),
