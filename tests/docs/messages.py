@@ -1,7 +1,7 @@
 """Finds in the code each message that can reach a person, as a template: `…` stands where something is filled in.
 
 What is read: what an exception is given (one of ours, wherever it is made; one of Python's, where it is raised), warnings and
-errors for the log, what goes to standard error, how a run or a job ended (SAYS, WORDS), and why rows are left out (ROWS). Texts that
+errors for the log, what goes to standard error, how a run or a job ended (SAYS, WORDS, GIVES), and why rows are left out (ROWS). Texts that
 get there by a local name, a helper's parameter or what a helper returns are followed.
 
 Left out: AssertionError, which says that the code itself is wrong; and a text of fewer than two words beside what is filled in,
@@ -25,6 +25,7 @@ PACKAGES = ("occupancy", "training", "inference", "monitoring", "data")
 SHELL = ("Makefile", "training/entrypoint")
 SAYS = {"Stop", "Result"}  # made with how a run of the loop, or a job of the training service, ended, and why
 WORDS = {"why", "notes"}  # names of what is said about how something came
+GIVES = {"against"}  # functions that give what speaks against a model
 ROWS = {"_rows", "_check", "_disordered", "_impossible"}  # functions of occupancy.dataset that give reasons
 TELLS = re.compile(r"(\w*log)\.(warning|error|critical|exception)|sys\.exit|sys\.stderr\.write|console\.say")
 Function = ast.FunctionDef | ast.Lambda
@@ -214,7 +215,9 @@ def _said(module: Module, node: ast.AST) -> Iterator[ast.expr]:  # noqa: C901 --
         case ast.Assign(targets=[target], value=text) | ast.AugAssign(target=target, value=text):
             if _last(target) in WORDS:
                 yield text
-        case ast.FunctionDef(name="__str__") if _is_error(_class_around(module, node)):
+        case ast.FunctionDef(name=name) if name in GIVES or (
+            name == "__str__" and _is_error(_class_around(module, node))
+        ):
             yield from (each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value)
         case ast.FunctionDef(name=name) if name in ROWS and module.path.name == "dataset.py":
             for each in ast.walk(node):
