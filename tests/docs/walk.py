@@ -17,10 +17,10 @@ from pathlib import Path
 
 import requests
 
-from tests.inference.conftest import ROOT as ROOT
 from tests.inference.conftest import environment
 from tests.ports import free_port
 
+ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = [
     "actionlint",
