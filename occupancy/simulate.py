@@ -38,7 +38,12 @@ AIR = 1.2  # kg/m³
 CAPACITY, LOSS = 4.0e6, 35.0  # J/K of the air, furniture and walls' surface; W/K to the outdoors
 HEATER, PERSON, LAMPS, SUN = 2000.0, 280.0, 250.0, 500.0  # W at most; a person comes with a computer
 LAMPS_LUX = 430.0
-PRECISION = {"Temperature": (0.02, 0.05), "Humidity": (0.06, 0.045), "Light": (1.5, 0.5), "CO2": (4.0, 0.25)}
+PRECISION = {
+    "Temperature": (0.02, 0.05),
+    "Humidity": (0.06, 0.045),
+    "Light": (1.5, 0.5),
+    "CO2": (4.0, 0.25),
+}
 """Of each sensor: standard deviation of its noise, and step of its scale."""
 
 Kind: TypeAlias = Literal["stuck", "offset", "gain", "noise", "missing", "fahrenheit", "clock", "ramp", "range"]
@@ -113,7 +118,12 @@ def simulate(
     humidity = 100 * (vapour / (MOLAR + vapour)) / (full / (MOLAR + full))
     frame = pd.DataFrame({DATE: date})
     # a new sensor comes last: so the others' noise stays what it was
-    truth = {"Temperature": temperature, "Humidity": humidity, "Light": daylight + LAMPS_LUX * lamps, "CO2": co2}
+    truth = {
+        "Temperature": temperature,
+        "Humidity": humidity,
+        "Light": daylight + LAMPS_LUX * lamps,
+        "CO2": co2,
+    }
     for name, value in truth.items():
         noise, step = PRECISION[name]
         measured = value + noise * rng.normal(size=len(date)) * (value > 0)  # darkness is exactly 0
