@@ -144,7 +144,8 @@ minikube: ## a Minikube as the tests want it: it enforces policies, and knows th
 
 IMAGE_LOAD ?= minikube image load
 e2e: $(VENV)/dev ## the tests that need a cluster, on that of KUBECONFIG; IMAGE_LOAD is what brings an image into it
-	IMAGE_LOAD="$(IMAGE_LOAD)" $(IN)/python -m pytest -m kubernetes --no-skips $(PYTEST)
+	command -v kube-score >/dev/null || GOBIN=$(CURDIR)/out/bin go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+	PATH="$(CURDIR)/out/bin:$$PATH" IMAGE_LOAD="$(IMAGE_LOAD)" $(IN)/python -m pytest -m kubernetes --no-skips $(PYTEST)
 
 kibana: $(VENV)/dev ## a real Kibana with our dashboards over replayed readings, at port 5601; pictures of them in out/kibana
 	$(MAKE) images IMAGES="inference monitoring"
@@ -204,7 +205,7 @@ verify: ## an image in the registry has an SBOM and provenance for each architec
 
 signature: ## an image in the registry is signed by the workflows of SOURCE: make signature IMAGE=... TAG=... SOURCE=https://github.com/you/occupancy
 	$(COSIGN) verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
-	  --certificate-identity-regexp '^$(or $(SOURCE),$(error whose? SOURCE=https://github.com/you/occupancy))/\.github/workflows/image\.yml@' $(NAME):$(TAG)
+	  --certificate-identity-regexp '^$(or $(SOURCE),$(error whose? SOURCE=https://github.com/you/occupancy))/\.github/workflows/image\.yml@refs/(heads/main|tags/v.*)$$' $(NAME):$(TAG)
 
 OVERLAY ?= kubernetes/overlays/production
 deploy-line: ## write the line of an overlay that says which image runs: make deploy-line IMAGE=inference TAG=1.2.0
