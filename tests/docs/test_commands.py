@@ -97,9 +97,15 @@ RUN_BY = {  # a test that runs the command, or what the command names with the s
     ),
     ("docs/troubleshooting.md", "kubectl "): KUBECTL,
     ("docs/how-to/kubernetes.md", "kubectl "): KUBECTL,
+    ("docs/ci.md", "make deploy-line"): (
+        "tests/ci/test_deploy_line.py::test_one_image_becomes_another_and_all_else_stays"
+    ),
     ("docs/drift-benchmark.md", ""): "tests/benchmark/test_drift.py::test_a_run_prints_its_tables_and_writes_a_page",
 }
 NOT_RUN = {
+    ("docs/ci.md", "git diff"): "shows what the command before has changed",
+    ("docs/ci.md", "kubectl apply"): "on a cluster and with names of one's own",
+    ("docs/ci.md", "act "): "runs the workflows themselves",
     ("README.md", "make data images"): f"{IMAGES} builds the images as `make images` does, and CI by `make both`",
     ("kubernetes/README.md", "make data images"): "likewise",
     ("docs/dependencies.md", "make lock"): "asks a package index what is newest; tests/requirements holds the locks",
