@@ -161,13 +161,14 @@ image-tests: $(VENV)/dev ## test what is in an image, then its container: make i
 # Images for a registry, for two architectures, with what they are made of (SBOM) and how (provenance). Docker Hub unless
 # REGISTRY says otherwise; what builds is pinned, too.
 REGISTRY := $(or $(REGISTRY),$(and $(REGISTRY_USER),docker.io/$(REGISTRY_USER)))
-NAME = $(or $(REGISTRY),$(error where? REGISTRY_USER=you, or REGISTRY=ghcr.io/you))/occupancy_$(or $(IMAGE),$(error which image? IMAGE=inference))
+IN_REGISTRY = $(or $(REGISTRY),$(error where? REGISTRY_USER=you, or REGISTRY=ghcr.io/you))/occupancy_$(or $(IMAGE),$(error which image? IMAGE=inference))
 PLATFORMS ?= linux/amd64,linux/arm64
 BUILDER ?= occupancy
 BUILDKIT := moby/buildkit:v0.33.1@sha256:cec9f139f45e93c5c69c60f8b07cfad9f43f4ef6b6a6cd917527fea5ff2e3dea
 BINFMT := tonistiigi/binfmt:qemu-v10.2.3@sha256:400a4873b838d1b89194d982c45e5fb3cda4593fbfd7e08a02e76b03b21166f0
 SCANNER ?= docker/buildkit-syft-scanner:1.12.0@sha256:ae4f3b554449e7e25548e7d8ccc029d17357348e30c6e3df01b92bc93654d6a9
-CACHE = type=registry,ref=$(NAME):cache
+CACHE = type=registry,ref=$(IN_REGISTRY):cache
+unexport IN_REGISTRY CACHE BUILDX DIGEST # they ask back, which nothing but what is called here is to cause
 BUILDX = docker buildx build --builder $(BUILDER) --platform $(PLATFORMS) -f $(firstword $(wildcard Dockerfile.$(IMAGE)) $(IMAGE)/Dockerfile) \
   $(BUILD_ARGS) $(if $(REGISTRY),--cache-from $(CACHE))
 
@@ -189,28 +190,28 @@ push: builder ## build and push an image: make push IMAGE=inference REGISTRY_USE
 	git diff --quiet HEAD || { echo "make push: commit first; the image's tag names a revision"; exit 1; }
 	mkdir -p out/push
 	$(BUILDX) --cache-to $(CACHE),mode=max --attest type=sbom,generator=$(SCANNER) --attest type=provenance,mode=max \
-	  $(TAGS:%=--tag $(NAME):%) --metadata-file out/push/$(IMAGE).json --push .
+	  $(TAGS:%=--tag $(IN_REGISTRY):%) --metadata-file out/push/$(IMAGE).json --push .
 
 COSIGN ?= $(or $(shell command -v cosign),go run github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3)
 PUSHED = $(shell sed -n 's/.*"containerimage.digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' out/push/$(IMAGE).json)
 sign: ## sign the image that was pushed last, as who logs in or, in a workflow, as the workflow
-	$(COSIGN) sign --yes $(NAME)@$(PUSHED)
+	$(COSIGN) sign --yes $(IN_REGISTRY)@$(PUSHED)
 
 TAG ?= sha-$(REVISION)
-DIGEST ?= $(shell docker buildx imagetools inspect $(NAME):$(TAG) --format '{{print .Manifest.Digest}}')
+DIGEST ?= $(shell docker buildx imagetools inspect $(IN_REGISTRY):$(TAG) --format '{{print .Manifest.Digest}}')
 verify: ## an image in the registry has an SBOM and provenance for each architecture: make verify IMAGE=inference TAG=1.2.0
-	@echo $(NAME):$(TAG) is $(DIGEST)
-	@for platform in linux/amd64 linux/arm64; do docker buildx imagetools inspect $(NAME):$(TAG) --format \
+	@echo $(IN_REGISTRY):$(TAG) is $(DIGEST)
+	@for platform in linux/amd64 linux/arm64; do docker buildx imagetools inspect $(IN_REGISTRY):$(TAG) --format \
 	  "$$platform {{(index .Provenance \"$$platform\").SLSA.buildType}} {{(index .SBOM \"$$platform\").SPDX.spdxVersion}}" && echo || exit; done
 
 signature: ## an image in the registry is signed by the workflows of SOURCE: make signature IMAGE=... TAG=... SOURCE=https://github.com/you/occupancy
 	$(COSIGN) verify --certificate-oidc-issuer https://token.actions.githubusercontent.com \
-	  --certificate-identity-regexp '^$(or $(SOURCE),$(error whose? SOURCE=https://github.com/you/occupancy))/\.github/workflows/image\.yml@refs/(heads/main|tags/v.*)$$' $(NAME):$(TAG)
+	  --certificate-identity-regexp '^$(or $(SOURCE),$(error whose? SOURCE=https://github.com/you/occupancy))/\.github/workflows/image\.yml@refs/(heads/main|tags/v.*)$$' $(IN_REGISTRY):$(TAG)
 
 OVERLAY ?= kubernetes/overlays/production
 deploy-line: ## write the line of an overlay that says which image runs: make deploy-line IMAGE=inference TAG=1.2.0
 	@file=$(OVERLAY)/kustomization.yaml && [[ "$(DIGEST)" == sha256:* ]] && grep -q "name: occupancy_$(IMAGE)$$" $$file && \
-	  changed=$$(sed '/name: occupancy_$(IMAGE)$$/,/digest:/{s|newName: .*|newName: $(NAME)|;s|digest: .*|digest: $(DIGEST)|;}' $$file) && \
+	  changed=$$(sed '/name: occupancy_$(IMAGE)$$/,/digest:/{s|newName: .*|newName: $(IN_REGISTRY)|;s|digest: .*|digest: $(DIGEST)|;}' $$file) && \
 	  printf '%s\n' "$$changed" > $$file && grep -A 2 "name: occupancy_$(IMAGE)$$" $$file
 
 .PHONY: workflows elasticsearch prometheus minikube e2e kibana image-tests builder both login push sign verify signature deploy-line
