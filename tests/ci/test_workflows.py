@@ -135,3 +135,12 @@ def test_dependabot_watches_every_kind_of_pin() -> None:
     }
     assert {ROOT / folder.lstrip("/") for folder in kinds["docker"]["directories"]} == folders
     assert list((ROOT / kinds["pip"]["directory"].lstrip("/")).glob("*.txt"))
+
+
+def test_the_page_says_of_every_job_what_a_person_calls_instead() -> None:
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    told = {word for call in re.findall(r"`[^`]*make ([^`]*)`", page) for word in call.split()}
+    called = {word for _, step in STEPS for word in step.get("run", "").split()}
+    assert called & TARGETS <= told
+    for where, job in JOBS:
+        assert f"| {job.get('name', 'test').partition(',')[0]}" in page, where
