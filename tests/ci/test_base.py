@@ -54,3 +54,10 @@ def test_docker_compose_builds_on_the_variable_too() -> None:
         built = [each["build"] for each in json.loads(done.stdout)["services"].values() if "build" in each]
         assert built
         assert {each.get("args", {}).get("BASE") for each in built} == {base}
+
+
+@pytest.mark.parametrize("name", ["BUILDKIT", "BINFMT", "SCANNER"])
+def test_what_builds_is_pinned_too(name: str) -> None:
+    line = re.search(rf"^{name} [:?]= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert line
+    assert re.fullmatch(r"[\w/-]+:[\w.-]+@sha256:[0-9a-f]{64}", line[1])
