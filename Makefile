@@ -73,7 +73,6 @@ docs: $(VENV)/dev ## write what is made from code, rules and locks: reference, a
 	$(IN)/python -m docs.reference
 	$(IN)/python -m docs.alerts
 	$(IN)/python -m docs.dashboards
-	$(IN)/python -m monitoring.dashboards.kibana > monitoring/dashboards/occupancy.ndjson
 	$(IN)/python -m requirements.licences docs
 
 # programs whose pins fight ours have environments of their own; the locks are complete, and pip would not find a locked

@@ -1,12 +1,17 @@
-"""`make docs`: writes the tables of docs/dashboards.md from the panels, so that the two can't differ (a test holds them)."""
+"""`make docs`: writes the tables of docs/dashboards.md and the file that Kibana imports from the panels.
+
+So that they can't differ: tests hold them together.
+"""
 
 from pathlib import Path
 
-from inference.settings import SHIPPED_MODEL
+from monitoring.dashboards.kibana import ndjson, objects
 from monitoring.dashboards.panels import GROUPS, panels
+from monitoring.settings import SHIPPED_REFERENCE
 from occupancy import reference
 
 PAGE = Path(__file__).with_name("dashboards.md")
+IMPORT = Path(__file__).parents[1] / "monitoring" / "dashboards" / "occupancy.ndjson"
 BEGIN, END = "<!-- written by make docs: begin -->\n", "<!-- written by make docs: end -->\n"
 
 
@@ -19,7 +24,7 @@ def page(text: str) -> str:
 
 def tables() -> str:
     """Write a table for each group of panels."""
-    shipped = panels(reference.read(Path(SHIPPED_MODEL).with_name(reference.FILE)))
+    shipped = panels(reference.read(SHIPPED_REFERENCE))
     return "\n".join(
         f"| {title} | |\n|---|---|\n"
         + "".join(f"| {panel.title} | {panel.meaning} |\n" for panel in shipped if panel.group == group)
@@ -29,3 +34,4 @@ def tables() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
+    IMPORT.write_bytes(ndjson(objects("", reference.read(SHIPPED_REFERENCE))))
