@@ -218,7 +218,7 @@ def test_a_file_that_can_not_be_understood_is_refused(
     ("content", "message"),
     [
         ('{"CO2": 500}', "{}: Temperature is missing; "),
-        (f'[{json.dumps(dict(zip(HEADER.split(","), [1, 1, 1, 500], strict=True)))}, 5]', "{}: reading 1: expected an"),
+        (f"[{json.dumps(GOOD)}, 5]", "{}: reading 1: expected an"),
     ],
 )  # fmt: skip
 def test_a_refused_reading_of_a_json_file_is_told(tmp_path: Path, content: str, message: str, capsys: Any) -> None:
