@@ -32,6 +32,7 @@ WALKED = {  # walked through below; a command that is named in another table is 
     "docs/troubleshooting.md",
 }
 CLUSTER, IMAGES = "tests/integration/test_cluster.py", "tests/integration/test_images.py"
+FOLLOWED = "tests/docs/test_contributing.py"
 COMPOSED = "tests/integration/test_compose.py::test_everything_but_kibana_runs"
 KUBECTL = f"{CLUSTER}::test_every_kubectl_command_of_the_readme_works"
 DEPLOYED = "tests/training/loop/test_deploy.py::test_the_commands_say_what_they_did"
@@ -48,6 +49,12 @@ RUN_BY = {  # a test that runs the command, or what the command names with the s
         "kubernetes/README.md",
         "curl -H",
     ): "tests/integration/test_training_service.py::test_a_job_trains_in_a_pod_of_its_own_and_its_model_is_fetched",
+    ("CONTRIBUTING.md", "pytest tests/occupancy"): f"{FOLLOWED}::test_tests_are_run_as_told",
+    ("CONTRIBUTING.md", "-n 2"): f"{FOLLOWED}::test_tests_are_run_as_told",
+    ("CONTRIBUTING.md", "TRACKERS"): f"{FOLLOWED}::test_a_tracker_is_told_of_a_training",
+    ("CONTRIBUTING.md", "tests/monitoring"): f"{FOLLOWED}::test_a_panel_is_listed_and_exported_and_its_tests_hold",
+    ("CONTRIBUTING.md", "out/"): f"{FOLLOWED}::test_a_sixth_sensor_goes_the_whole_way",
+    ("CONTRIBUTING.md", "make docs"): f"{FOLLOWED}::test_a_sixth_sensor_goes_the_whole_way",
     (
         "docs/collecting.md",
         "",
@@ -128,6 +135,8 @@ NOT_RUN = {
     ("docs/deploying.md", "kubectl diff"): "shows what two versions of one line differ in",
     ("docs/images.md", "docker history"): "shows what Docker knows; the sizes are held by test_image_is_small",
     ("docs/images.md", "du -sm"): "likewise",
+    ("docs/serving.md", "make peers"): "CI calls it: environments of half a gigabyte",
+    ("docs/monitoring.md", "make monitoring"): "CI calls it, by itself",
     ("docs/training.md", "--candidates 200"): "minutes of search; `make train` runs it with fewer candidates",
     ("docs/scaling.md", ""): "minutes of load on a cluster; tests/benchmark/test_replicas.py and test_load.py do parts",
 }
