@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.walk import ROOT, Walk, commands, walking
+from tests.docs.walk import ROOT, Walk, commands, pictures, walking
 from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401 -- fixtures
 
 OUTSIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "data/README.md", "kubernetes/README.md")
@@ -30,6 +30,7 @@ WALKED = {  # walked through below; a command that is named in another table is 
     "docs/store.md",
     "docs/dashboards.md",
     "docs/troubleshooting.md",
+    "docs/backup.md",
 }
 CLUSTER, IMAGES = "tests/integration/test_cluster.py", "tests/integration/test_images.py"
 FOLLOWED = "tests/docs/test_contributing.py"
@@ -37,6 +38,7 @@ COMPOSED = "tests/integration/test_compose.py::test_everything_but_kibana_runs"
 KUBECTL = f"{CLUSTER}::test_every_kubectl_command_of_the_readme_works"
 DEPLOYED = "tests/training/loop/test_deploy.py::test_the_commands_say_what_they_did"
 RELOADED = "tests/training/loop/test_targets.py::test_a_model_is_put_live_and_another_and_no_request_fails"
+PACKED = "tests/docs/test_commands.py::test_models_and_journal_are_packed_and_asked_for_their_history_elsewhere"
 RUN_BY = {  # a test that runs the command, or what the command names with the same settings
     ("README.md", "curl "): "tests/docs/test_readme.py::test_an_answer_in_the_readme_is_real",
     ("README.md", "docker run -p"): f"{IMAGES}::test_serves_the_shipped_model_read_only_and_not_as_root",
@@ -74,6 +76,7 @@ RUN_BY = {  # a test that runs the command, or what the command names with the s
     ("docs/deploying.md", "install -D"): RELOADED,
     ("docs/deploying.md", "OCCUPANCY_PID_FILE"): RELOADED,
     ("docs/deploying.md", "loop "): DEPLOYED,
+    ("docs/retraining.md", "install -D"): PACKED,
     ("docs/retraining.md", "loop run"): (
         "tests/training/loop/test_run.py::test_a_model_that_is_wrong_is_replaced_by_one_that_labels_show_better"
     ),
@@ -109,6 +112,15 @@ RUN_BY = {  # a test that runs the command, or what the command names with the s
     ),
     ("docs/drift-benchmark.md", ""): "tests/benchmark/test_drift.py::test_a_run_prints_its_tables_and_writes_a_page",
 }
+PICTURES = {  # how they begin: what is not taken for commands
+    "kubernetes/",
+    "the service --> its reco",
+    "out/model.ubj -> current",
+    "a thread of server/worke",
+    "verdict records ──► aske",
+    "10808 readings sent in 2",
+    "time,temp_f,rh,lux,co2_p",
+}
 NOT_RUN = {
     ("docs/ci.md", "git diff"): "shows what the command before has changed",
     ("docs/ci.md", "kubectl apply"): "on a cluster and with names of one's own",
@@ -138,6 +150,12 @@ NOT_RUN = {
     ("docs/serving.md", "make peers"): "CI calls it: environments of half a gigabyte",
     ("docs/monitoring.md", "make monitoring"): "CI calls it, by itself",
     ("docs/training.md", "--candidates 200"): "minutes of search; `make train` runs it with fewer candidates",
+    ("docs/deploying.md", ". .venv"): "the walks' commands have its programs first in their PATH",
+    ("docs/retraining.md", ". .venv"): "likewise",
+    ("docs/backup.md", "kubectl "): "a file from a claim, by the `tar` that the page's walk uses, too",
+    ("docs/backup.md", "_snapshot"): "no server of the tests has a path.repo; the page says what was tried by hand",
+    ("docs/backup.md", "monitoring "): "docs/monitoring.md and docs/store.md have the same, and are walked through",
+    ("docs/how-to/kubernetes.md", "kubectl diff"): "shows what an apply would change",
     ("docs/scaling.md", ""): "minutes of load on a cluster; tests/benchmark/test_replicas.py and test_load.py do parts",
 }
 
@@ -173,6 +191,10 @@ EACH = [(page, command) for page, found in COMMANDS.items() for command in found
 def test_a_command_is_run_by_a_test_or_by_ci_or_it_says_why_not(page: str, command: str) -> None:
     held = held_by(page, command, RUN_BY) or held_by(page, command, NOT_RUN)
     assert held or called_by_ci(command) or page in WALKED
+
+
+def test_a_block_that_is_no_shell_is_known_as_a_picture_or_an_output() -> None:
+    assert {line[:24] for page in PAGES for line in pictures(page)} == PICTURES
 
 
 @pytest.mark.parametrize("entry", [*RUN_BY, *NOT_RUN], ids="|".join)
@@ -249,6 +271,17 @@ def test_sensors_are_mapped_scored_judged_and_told_the_truth(walk: Walk) -> None
 def test_an_own_room_is_trained_and_judged_and_served(walk: Walk) -> None:
     follow(walk, "docs/how-to/own-room.md")
     assert "the challenger is not shown to be better" in said(walk, "training.compare")
+
+
+@pytest.mark.real_data
+def test_models_and_journal_are_packed_and_asked_for_their_history_elsewhere(walk: Walk) -> None:
+    walk.run("install -D inference/model/model.ubj out/training/f8fbf10b52fd/model.ubj")
+    walk.run(
+        "LOOP_MODELS=out/training .venv/bin/python -m training.loop deploy f8fbf10b52fd --by=Ada --why='the first one'"
+    )
+    follow(walk, "docs/backup.md")
+    assert "live now: f8fbf10b52fd" in said(walk, "loop history")
+    assert "deployed by Ada: the first one" in said(walk, "loop history")
 
 
 @pytest.mark.real_data

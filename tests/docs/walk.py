@@ -22,49 +22,10 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-PROGRAMS = [
-    "actionlint",
-    "act",
-    "ask",
-    "cat",
-    "echo",
-    "head",
-    "chmod",
-    "cp",
-    "curl",
-    "docker",
-    "export",
-    "for",
-    "git",
-    "grep",
-    "head",
-    "helm",
-    "install",
-    "kubectl",
-    "kustomize",
-    "make",
-    "minikube",
-    "mkdir",
-    "mv",
-    "openssl",
-    "pip",
-    "pip-audit",
-    "printf",
-    "promtool",
-    "pytest",
-    "python",
-    "python3.11",
-    "rm",
-    "tar",
-    "uv",
-    ".venv/bin/python",
-    ".venv/bin/pytest",
-    ".venv/bin/ruff",
-    ".venv/bin/mypy",
-    ".venv-mlflow/bin/mlflow",
-    ".venv-mlflow/bin/python",
-    "zizmor",
-]
+PROGRAM = re.compile(
+    r"\(?(\.|\.venv\S*/bin/\S+|actionlint|act|ask|awk|cat|chmod|cp|curl|docker|echo|export|for|git|go|grep|gzip|head|install|kubectl"
+    r"|kustomize|ls|lsof|make|minikube|mkdir|mv|openssl|pip|printf|promtool|pytest|python|python3|rm|sed|ss|tail|tar|uv|zizmor)$"
+)
 ASSIGNMENT = re.compile(r"[A-Za-z_]+=")
 REMEMBERED = re.compile(r"(export )?([A-Za-z_]+=(\$\([^)]*\)|'[^']*'|\"[^\"]*\"|[^\s'\"]*)(\s+|$))+$|ask\(\) ")
 GOES_ON = re.compile(
@@ -75,6 +36,12 @@ GOES_ON = re.compile(
 def commands(page: Path) -> list[str]:
     """Take the commands out of a page's fenced blocks: each as the text that a person would paste, without its comment."""
     return [command for language, block in FENCED.findall(page.read_text("utf-8")) for command in _of(language, block)]
+
+
+def pictures(page: Path) -> list[str]:
+    """Name the blocks of a page that have no language and are no commands, by their first lines."""
+    firsts = [block.splitlines()[0] for language, block in FENCED.findall(page.read_text("utf-8")) if not language]
+    return [line.strip() for line in firsts if not line.strip().startswith("$ ") and not _is_shell(line)]
 
 
 def _of(language: str, block: str) -> Iterator[str]:
@@ -95,7 +62,7 @@ def _of(language: str, block: str) -> Iterator[str]:
 def _is_shell(line: str) -> bool:
     """Tell a command from a picture or an output in a block whose language nobody has named."""
     words = [word for word in line.split() if not ASSIGNMENT.match(word)]
-    return bool(ASSIGNMENT.match(line)) or words[0].removeprefix("(") in PROGRAMS
+    return bool(ASSIGNMENT.match(line)) or PROGRAM.match(words[0]) is not None
 
 
 def _goes_on_in_the_next_line(command: str) -> bool:
