@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from occupancy import record
-from occupancy.reading import NAMES
+from occupancy.reading import NAMES, typical
 
 REQUEST = record.Request("q-1", "", "", time.monotonic_ns())
 TRACED = REQUEST._replace(trace="4bf92f3577b34da6a3ce929d0e0e4736", span="00f067aa0ba902b7")
-VALUES = (20.5, 30.0, 0.0, 500.25, 0.0045)
+READING = typical(Temperature=20.5, Humidity=30.0, Light=0.0, CO2=500.25, HumidityRatio=0.0045)
+VALUES = tuple(READING[name] for name in NAMES)
 
 
 def boot(*, simulated: bool = False) -> record.Boot:

@@ -64,7 +64,7 @@ def train() -> Train:
 
     def fit(rounds: int = 40, rows: int = 400, **parameters: Any) -> xgboost.Booster:
         values = RANDOM.uniform(LOW, HIGH, (rows, len(NAMES))).astype(np.float32)
-        score = ((values - LOW) / (HIGH - LOW)) @ np.array([1, -1, 3, 2, -1]) + RANDOM.normal(0, 0.3, rows)
+        score = ((values - LOW) / (HIGH - LOW)) @ np.resize([1, -1, 3, 2, -1], len(NAMES)) + RANDOM.normal(0, 0.3, rows)
         data = xgboost.DMatrix(values, (score > np.median(score)).astype(int))
         return xgboost.train({"objective": "binary:logistic", "nthread": 1, **parameters}, data, rounds)
 
