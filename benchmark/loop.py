@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,6 +39,7 @@ from benchmark.loop_tables import failures, outcomes, scenarios, targets
 from benchmark.loop_truth import Result, judge
 from occupancy import settings
 from occupancy.errors import InputError
+from occupancy.progress import Progress
 from occupancy.report import Section, Table, render
 
 FIRST_SEED = {"tuning": 1000, "judging": 1}
@@ -118,12 +119,14 @@ def result(chosen: Settings, name: str, seed: int) -> Result:
     return found
 
 
-def played(chosen: Settings, name: str, seed: int, folder: Path) -> tuple[Result, Stream, Played]:
-    """Play one stream in a folder, and judge it."""
+def played(
+    chosen: Settings, name: str, seed: int, folder: Path, lived: Callable[[], object] = lambda: None
+) -> tuple[Result, Stream, Played]:
+    """Play one stream in a folder, calling `lived` after each day, and judge it."""
     begun, scenario = time.perf_counter(), SCENARIOS[name]
     room, trained = prepared(chosen, seed)
     told = stream(room, scenario, seed)
-    done = play(told, scenario, folder, {**own(os.environ), **trained}, one_in=chosen.one_in, seed=seed)
+    done = play(told, scenario, folder, {**own(os.environ), **trained}, one_in=chosen.one_in, seed=seed, lived=lived)
     return judge(told, scenario, done, folder, seed=seed, seconds=time.perf_counter() - begun), told, done
 
 
@@ -145,7 +148,8 @@ def tell(chosen: Settings, name: str) -> int:
     folder = Path(chosen.results) / f"story-{chosen.story}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    found, told, done = played(chosen, name, chosen.story, folder)
+    with Progress(name, chosen.days, "days") as progress:
+        found, told, done = played(chosen, name, chosen.story, folder, progress.advance)
     for run in done.runs:
         print(f"{run.at:%a %d %H:%M} UTC  {run.outcome:9} {run.why}")
     print(f"look at {story(told, done, found, folder)}")

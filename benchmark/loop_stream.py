@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
@@ -250,9 +250,19 @@ def service(told: Stream, scenario: Scenario, one_in: int, seed: int) -> Service
 
 
 def play(
-    told: Stream, scenario: Scenario, folder: Path, trained: Mapping[str, str], *, one_in: int, seed: int
+    told: Stream,
+    scenario: Scenario,
+    folder: Path,
+    trained: Mapping[str, str],
+    *,
+    one_in: int,
+    seed: int,
+    lived: Callable[[], object] = lambda: None,
 ) -> Played:
-    """Live through the days, with the loop each morning; `folder` gets the records, the journal and all runs' reports."""
+    """Live through the days, with the loop each morning; `folder` gets the records, the journal and all runs' reports.
+
+    `lived` is called after each day.
+    """
     shutil.copytree(Path(trained["TRAINING_DATA"]).parent / "sets", folder / "models", symlinks=True)
     version = str((folder / "models" / "current").readlink())
     environ = {**trained, "LOOP_FOLDER": str(folder / "loop"), "LOOP_MODELS": str(folder / "models")}
@@ -285,6 +295,7 @@ def play(
         with files[1].open("ab") as file:
             file.writelines(record.line(v.record(memory.models.get(v.room, ""))) for v in new)
         loop(folder, environ, "run", *map(str, files), f"--now={now.isoformat()}")
+        lived()
     journal = Journal(folder / "loop")
     return Played(there.probability, there.wanted, there.wrong, found, journal.runs(), journal.deployments())
 

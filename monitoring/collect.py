@@ -59,10 +59,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     found = records.within(past, Range(since))
     rows, left_out = collected(found, verdicts)
     without = "".join(f"; {count} left out {why}" for why, count in left_out.items() if count)
-    if found.predictions.empty:
-        without = "; no prediction is there in the chosen time and room"
     if lacks := missing(rows, table):
-        print(f"collect: {len(rows)} labels can be used, and it takes {lacks}{without}")
+        none = "no prediction is there in the chosen time and room: " if found.predictions.empty else ""
+        print(f"collect: {none}{len(rows)} labels can be used, and it takes {lacks}{without}")
         return 1
     text = rows.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
     save(table.save_path, (notice(found) + text).encode())

@@ -16,7 +16,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeVar, get_type_hints
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -131,7 +131,10 @@ def _convert(table: type[msgspec.Struct], field: str, text: str, name: str) -> A
     try:
         value = msgspec.convert(text, hint, strict=False)
     except msgspec.ValidationError as error:
-        expected = str(error).removesuffix(", got `str`").replace("`", "")  # of course it was a text: all settings are
+        kind = get_args(hint)[0]
+        choices = ", ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else ""
+        expected = f"Expected one of {choices}" if choices else str(error)
+        expected = expected.removesuffix(", got `str`").replace("`", "")  # of course it was a text: all settings are
         raise InvalidSetting(f"{name}={text!r}: {expected}") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidSetting(f"{name}={text!r}: Expected a finite number")

@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ class Table(msgspec.Struct, frozen=True):
     shift: Annotated[float, Meta(description="any finite number")] = 0.0
     quick: Annotated[bool, Meta(description="stop early")] = False
     data_path: Annotated[str, Meta(description="where the data is")] = ""
+    colour: Annotated[Literal["", "red"], Meta(description="of the lamp")] = ""
 
 
 def settings(*argv: str, prefix: str = "", **environ: str) -> Table:
@@ -56,6 +57,7 @@ def test_flags_win_over_the_environment_which_wins_over_defaults(
         ([], {"TEST_SHARE": "1"}, "TEST_SHARE='1': Expected float < 1.0"),
         ([], {"TEST_SHARE": "nan"}, "TEST_SHARE='nan': Expected float > 0.0"),
         ([], {"SHIFT": "nan"}, "SHIFT='nan': Expected a finite number"),
+        ([], {"COLOUR": "blue"}, "COLOUR='blue': Expected one of '', 'red'"),
         ([], {"SHIFT": "-inf"}, "SHIFT='-inf': Expected a finite number"),
         ([], {"SHIFT": "1e999"}, "SHIFT='1e999': Number out of range"),
         (["--quick", "yes"], {}, "--quick='yes': Expected bool"),
@@ -91,6 +93,7 @@ def test_the_rows_are_what_the_documents_print() -> None:
         "ROOM_SHIFT",
         "ROOM_QUICK",
         "ROOM_DATA_PATH",
+        "ROOM_COLOUR",
     ]
     assert table[1] == Setting("ROOM_TEST_SHARE", "--test-share", "0.2", "share of the rows, 20 % of them")
 

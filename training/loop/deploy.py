@@ -6,6 +6,7 @@ or that the service does not take, is not put live; the one before it stays. The
 Exit status: 0 it is live; 2 it is not, and why.
 """
 
+import getpass
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ class Decided(Common, frozen=True, kw_only=True):
 
     def person(self, environ: Mapping[str, str]) -> str:
         """Name who decided."""
-        return self.by or environ.get("USER", "") or "a person"
+        return self.by or environ.get("USER", "") or getpass.getuser()
 
 
 class Deploy(Decided, frozen=True, kw_only=True):
@@ -146,16 +147,13 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     if len(table.version) != 1:
         raise NoVersion("name one model by its version: python -m training.loop deploy f8fbf10b52fd")
     journal, at = Journal(Path(table.folder)), settings.moment(table.now)
+    by, why = table.person(environ), table.why or "asked for"
     with journal.locked():
-        entry = deploy(
-            chosen(table),
-            journal,
-            Path(table.models),
-            table.version[0],
-            by=table.person(environ),
-            why=table.why or "asked for",
-            at=at,
-        )
+        try:
+            entry = deploy(chosen(table), journal, Path(table.models), table.version[0], by=by, why=why, at=at)
+        except AlreadyLive as error:
+            print(f"deploy: {error}", file=sys.stderr)
+            return 0
     print(f"deploy: {entry.version} is live, before it {entry.previous or 'none'}", file=sys.stderr)
     say(entry)
     return 0

@@ -20,11 +20,13 @@ def breaker(deployments: Sequence[Deployment]) -> str:
 
 
 def cooldown(deployments: Sequence[Deployment], at: datetime, hours: float) -> str:
-    """Say until when the last deployment is given time to show how good it is."""
-    last = next((entry for entry in reversed(deployments) if entry.action == "deploy"), None)
+    """Say until when the last deployment is given time to show how good it is; the very first one replaced nothing."""
+    last = next((entry for entry in reversed(deployments) if entry.action == "deploy" and entry.previous), None)
     over = last.at + timedelta(hours=hours) if last else at
     return (
-        f"the model of {last.at:%Y-%m-%d %H:%M} is given time until {over:%Y-%m-%d %H:%M}" if last and at < over else ""
+        f"the model of {last.at:%Y-%m-%d %H:%M} is given time until {over:%Y-%m-%d %H:%M} (LOOP_COOLDOWN_HOURS)"
+        if last and at < over
+        else ""
     )
 
 
@@ -38,12 +40,12 @@ def budget(deployments: Sequence[Deployment], at: datetime, most: int, days: flo
 def attempt(runs: Sequence[Run], deployments: Sequence[Deployment], at: datetime, days: float) -> int:
     """Number this attempt: 1, and one more for each training since the last deployment or reset, of the last days.
 
-    Each training looks at the back-test file, so those looks count them, also where a run was killed.
+    Each training looks at the back-test file, so those looks count them, also where it failed or was killed.
     """
     since = max([at - timedelta(days=days), *(entry.at for entry in deployments)])
     return 1 + back_tests(runs) - back_tests([run for run in runs if run.at <= since])
 
 
 def back_tests(runs: Sequence[Run]) -> int:
-    """Count how often the back-test file has been looked at: once by each training of the loop."""
+    """Count how often the back-test file has been looked at: once by each training that was begun."""
     return max((run.back_test for run in runs), default=0)

@@ -42,7 +42,8 @@ class Loop(Common, frozen=True, kw_only=True):
 
     file: Annotated[tuple[str, ...], Meta(description="files of records, verdicts too; none: Elasticsearch")] = ()
     trigger: Annotated[
-        Literal["verdict", "schedule", "person"], Meta(description="who asks: an open loss verdict, a clock, or you")
+        Literal["verdict", "schedule", "person"],
+        Meta(description="who asks: verdict (an open one on the loss), schedule (a clock), or person"),
     ] = "verdict"
     by: Annotated[str, Meta(description="who, in words, for the records")] = ""
     room: Annotated[str, Meta(max_length=64, description="learn from the labels of one room; empty: of all")] = ""
@@ -142,7 +143,10 @@ def attempt(work: Work) -> Stop:
     deployments, runs = journal.deployments(), journal.runs()
     story.champion, story.back_test = work.target.live(), limits.back_tests(runs)
     if not story.champion:
-        return Stop("failed", "no model is live; put the first one live with `python -m training.loop deploy VERSION`")
+        return Stop(
+            "failed",
+            "no model is live; put the first one live with `python -m training.loop deploy VERSION`: docs/deploying.md",
+        )
     if taken_back := review(work, deployments):
         return taken_back
     earliest = story.at - timedelta(days=table.recent_days)

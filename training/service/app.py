@@ -179,7 +179,7 @@ def _check_token(path: str) -> None:
     """Compare a request's token with the file's, in constant time; the file may change under a running service."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "replace"), _token(path)):
-        detail = "send the token as Authorization: Bearer TOKEN"
+        detail = "this is not the service's token" if given else "send the token as Authorization: Bearer TOKEN"
         raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
 
 

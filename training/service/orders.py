@@ -109,7 +109,7 @@ def locate(name: str, settings: Settings) -> Path | None:
             return path
     except (OSError, RuntimeError, ValueError):  # too long, links in a circle, a NUL
         pass
-    raise InvalidOrder(f"{name!r} is not a file below the data folder, {PREFIX}DATA")
+    raise InvalidOrder(f"{name!r} is not a file below the data folder, {PREFIX}DATA={settings.data}")
 
 
 def fetch(url: str, target: Path, settings: Settings) -> None:

@@ -71,8 +71,15 @@ class Processes:
         """Signal the job's process, which tells its command once however often it hears it; `hard`: kill them all."""
         number = (folder / PID).read_text("ascii")  # the process writes it first of all; until then: at the next look
         if number.isdecimal():
+            group = int(number)
             with suppress(ProcessLookupError):
-                os.killpg(int(number), signal.SIGKILL) if hard else os.kill(int(number), signal.SIGTERM)
+                if hard:
+                    os.killpg(group, signal.SIGKILL)
+                    return
+                try:
+                    os.kill(group, signal.SIGTERM)
+                except ProcessLookupError:  # killed by somebody; its command runs on
+                    os.killpg(group, signal.SIGTERM)
 
 
 class Cluster:

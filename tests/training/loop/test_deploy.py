@@ -122,6 +122,7 @@ def test_the_commands_say_what_they_did(
     now = "--now=2026-11-21T12:00:00Z"
     assert main(["deploy", first, now], environ) == 0
     assert main(["deploy", second, "--by=eve", "--why=better in the attic"], environ) == 0
+    assert main(["deploy", second], environ) == 0  # it is live: nothing was done
     assert main(["undo", "--why=worse"], environ) == 0
     assert main(["reset", "--why=labels were wrong"], environ) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -8,8 +8,8 @@ import pytest
 
 from monitoring.store.lines import Line, document
 from occupancy import record
-from training.loop.journal import Busy, DamagedJournal, Deployment, Journal, Run, UnusableFolder, UnwritableJournal
 from tests.training.loop.conftest import no_file_longer_than
+from training.loop.journal import Busy, DamagedJournal, Deployment, Journal, Run, UnusableFolder, UnwritableJournal
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RUN = Run(

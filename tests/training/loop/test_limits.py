@@ -36,6 +36,7 @@ def test_a_deployed_model_is_given_time() -> None:
     assert "until 2015-02-03 00:00" in limits.cooldown([change(0)], day(0.5), 24)
     assert limits.cooldown([change(0)], day(1), 24) == ""
     assert limits.cooldown([change(0), change(0.9, "undo")], day(0.95), 24) != ""
+    assert limits.cooldown([msgspec.structs.replace(change(0), previous="")], day(0.5), 24) == ""  # the very first one
 
 
 def test_what_the_loop_deploys_is_counted_against_its_budget() -> None:

@@ -163,7 +163,8 @@ def test_a_wrong_method(ask: Ask) -> None:
 @pytest.mark.parametrize("path", ["/jobs", "/jobs/1/model", "/metrics", "/verdicts", "/nothing"])
 def test_without_the_token_there_is_nothing_to_see(given: str, path: str, client: FlaskClient) -> None:
     answer = client.get(path, headers={"Authorization": given})
-    assert problem(answer, 401).startswith("unauthorized")
+    told = "this is not the service's token" if " " in given else "send the token as Authorization: Bearer TOKEN"
+    assert problem(answer, 401) == f"unauthorized: {told}"
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 

@@ -17,6 +17,7 @@ from training.service.jobs import OUT, RESULT, WORK, Job
 from training.service.orders import Data, Order, Range
 from training.service.queue import Queue
 from training.service.runners import PID
+from training.service.settings import Settings
 
 Room = tuple[Path, Path]
 
@@ -62,9 +63,10 @@ def test_a_job_that_training_takes_for_wrong_says_what_training_says(queue: Queu
     assert "bad.csv" in job.why
 
 
-def test_a_file_that_has_gone_meanwhile_fails_the_job(queue: Queue) -> None:
+def test_a_file_that_has_gone_meanwhile_fails_the_job(queue: Queue, settings: Settings) -> None:
     job = until(queue, queue.add(Order(data=Data(training="gone.csv")), "person", "")[0], ended)
-    assert (job.state, job.why) == ("failed", "'gone.csv' is not a file below the data folder, TRAINING_SERVICE_DATA")
+    said = f"'gone.csv' is not a file below the data folder, TRAINING_SERVICE_DATA={settings.data}"
+    assert (job.state, job.why) == ("failed", said)
 
 
 def test_a_range_of_records_is_collected_first(

@@ -128,13 +128,14 @@ def test_the_commands_of_the_page(settings: Settings, room: Room, tmp_path: Path
     job = 'until ask $JOB | grep --quiet \'"ended":"\'; do sleep 0.2; done\n'
     setup, asked, fetched, cancelled = COMMANDS
     asked = asked.replace('"candidates": 20', '"candidates": 1')
+    (tmp_path / "out").mkdir()
     with serving(settings, tmp_path / "log", JOBS="1", DATA_HOME=str(tmp_path)) as url:
         setup = re.sub(r"URL=\S+ TOKEN_FILE=\S+", f"URL={url} TOKEN_FILE={settings.token_file}", setup)
         script = "".join(("set -e\n", setup, asked, job, fetched, cancelled))
         done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert model.load(tmp_path / "model.ubj").card.seed == 7
-        assert "<html" in (tmp_path / "report.html").read_text()[:200]
+        assert model.load(tmp_path / "out" / "model.ubj").card.seed == 7
+        assert "<html" in (tmp_path / "out" / "report.html").read_text()[:200]
         other = requests.get(f"{url}/jobs?limit=1", headers=HEADERS, timeout=60).json()["jobs"][0]
         assert until(lambda: is_over(url, other["id"]))["state"] == "cancelled"
 
