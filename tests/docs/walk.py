@@ -90,6 +90,8 @@ class Walk:
         here = here.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
         if url := self.environ.get("ELASTICSEARCH_URL"):
             here = here.replace("http://127.0.0.1:9200", url)
+        if "monitoring replay" in here and "--url" not in here:
+            here = f"export MONITORING_URL=http://127.0.0.1:{self.port}\n{here}"
         script = "\n".join(["set -o pipefail", *self.assigned, here])
         if REMEMBERED.match(command):
             self.assigned.append(here)
@@ -167,7 +169,7 @@ def walking(folder: Path, **variables: str) -> Iterator[Walk]:
     path = f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"
     given = {name: value for name, value in environment().items() if name not in ("TRAINING_DATA", "TEST_DATA")}
     walk = Walk(folder, {**given, "PATH": path, **variables})
-    walk.environ |= {"OCCUPANCY_PORT": str(walk.port), "MONITORING_URL": f"http://127.0.0.1:{walk.port}"}
+    walk.environ["OCCUPANCY_PORT"] = str(walk.port)
     try:
         yield walk
     finally:
