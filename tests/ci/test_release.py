@@ -13,7 +13,7 @@ def push(release: str) -> subprocess.CompletedProcess[str]:
         "-n",
         "push",
         "IMAGE=inference",
-        "REGISTRY_USER=you",
+        "REGISTRY=docker.io/you",
         "REVISION=0123456789ab",
         f"RELEASE={release}",
     ]
