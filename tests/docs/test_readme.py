@@ -34,10 +34,29 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 
-PAGES = [Path("README.md"), *(page for folder in ("data", "docs", "kubernetes") for page in Path(folder).rglob("*.md"))]
+OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md", "kubernetes/README.md")
+PAGES = [*map(Path, OUTSIDE), *sorted(Path("docs").rglob("*.md"))]
+FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)]*))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Name a page's headings as GitHub and the site do."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+def test_every_link_leads_somewhere_and_its_anchor_too(page: Path) -> None:
+    for link, anchor in LINK.findall(FENCED.sub("", page.read_text("utf-8"))):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_every_page_that_a_link_can_lead_to_is_in_the_site() -> None:
+    nav = Path("mkdocs.yml").read_text("utf-8")
+    hooks = Path("docs/hooks.py").read_text("utf-8")
+    for page in PAGES:
+        found = re.search(rf'"{page}": "(.*)"', hooks)
+        assert f" {found[1] if found else page.relative_to('docs')}\n" in nav, page
