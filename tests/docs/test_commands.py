@@ -189,7 +189,7 @@ EACH = [(page, command) for page, found in COMMANDS.items() for command in found
 
 @pytest.mark.parametrize(("page", "command"), EACH)
 def test_a_command_is_run_by_a_test_or_by_ci_or_it_says_why_not(page: str, command: str) -> None:
-    held = held_by(page, command, RUN_BY) or held_by(page, command, NOT_RUN)
+    held = held_by(page, command, NOT_RUN) or held_by(page, command, RUN_BY)
     assert held or called_by_ci(command) or page in WALKED
 
 
