@@ -50,9 +50,15 @@ def test_nobody_may_anything_unless_a_job_says_so(path: Path) -> None:
 
 
 def test_only_the_job_that_pushes_meets_a_secret_and_no_pull_request_reaches_it() -> None:
-    with_secrets = [(where, job) for where, job in JOBS if "secrets" in yaml.safe_dump(job)]
-    assert [where for where, _ in with_secrets] == ["image/push"]
-    job = with_secrets[0][1]
+    with_secrets = {where: job for where, job in JOBS if "secrets" in yaml.safe_dump(job)}
+    callers = {
+        where: job for where, job in with_secrets.items() if "uses" in job
+    }  # they only hand it on, and by its name
+    assert with_secrets.keys() - callers.keys() == {"image/push"}
+    for job in callers.values():
+        assert job["secrets"] == {"REGISTRY_TOKEN": "${{ secrets.REGISTRY_TOKEN }}"}
+        assert job["uses"] == "./.github/workflows/image.yml"
+    job = with_secrets["image/push"]
     assert job["if"].startswith("github.event_name != 'pull_request' && ")
     assert job["environment"] == "registry"
     assert [step["run"] for step in job["steps"] if "secrets" in yaml.safe_dump(step)] == ["make login"]
