@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from inference.feedback import MAX_BYTES as FEEDBACK_BYTES
 from inference.settings import Settings
-from occupancy.reading import FEATURES
+from occupancy.reading import FEATURES, MEASURED, typical
 
 LIMITS = Settings()
 GOOD_ONE_IN = 20
@@ -37,29 +37,21 @@ class Abuse(NamedTuple):
 Kind: TypeAlias = Callable[[Random], Abuse]
 
 
-class Known(NamedTuple):
-    """A good reading, by its place in a table that the test knows the answers of."""
-
-    Temperature: float
-    Humidity: float
-    Light: float
-    CO2: float
-
-
-def _known() -> list[Known]:
+def _known() -> list[dict[str, float]]:
     random = Random(7)
     return [
-        Known(
-            round(random.uniform(18, 25), 2),
-            round(random.uniform(15, 45), 2),
-            random.choice([0.0, 35.5, 433.0, 620.25]),
-            round(random.uniform(400, 1400), 1),
+        typical(
+            Temperature=round(random.uniform(18, 25), 2),
+            Humidity=round(random.uniform(15, 45), 2),
+            Light=random.choice([0.0, 35.5, 433.0, 620.25]),
+            CO2=round(random.uniform(400, 1400), 1),
         )
         for _ in range(64)
     ]
 
 
 KNOWN = _known()
+"""Good readings, by their place in a table that the test knows the answers of."""
 
 
 def abuses(random: Random) -> Iterator[tuple[str, Abuse]]:
@@ -98,7 +90,7 @@ def told(data: bytes, *names: str, last: bool = False, then: str = "") -> Abuse:
 def texts(random: Random, **changed: str) -> dict[str, str]:
     """Give a known good reading as JSON texts, with some of them changed."""
     place = random.randrange(len(KNOWN))
-    reading = {name: repr(value) for name, value in KNOWN[place]._asdict().items()}
+    reading = {name: repr(value) for name, value in KNOWN[place].items()}
     return reading | {"id": f'"good-{place}"'} | changed
 
 
@@ -117,7 +109,7 @@ def bad(random: Random, name: str, text: str) -> bytes:
 
 
 def sensor(random: Random) -> str:
-    return random.choice(list(Known._fields))
+    return random.choice(list(MEASURED))
 
 
 def rubbish(random: Random, longest: int = 300) -> bytes:
@@ -175,7 +167,7 @@ def bad_dates(random: Random) -> Abuse:
 
 def missing_fields(random: Random) -> Abuse:
     reading = texts(random)
-    for name in random.sample(list(Known._fields), random.randrange(1, 5)):
+    for name in random.sample(list(MEASURED), random.randrange(1, 5)):
         del reading[name]
     return told(post(joined(reading)), "422 missing")
 
@@ -299,7 +291,8 @@ def partial_batches(random: Random) -> Abuse:
 
 # --- CSV and NDJSON
 
-HEADER = b"Temperature,Humidity,Light,CO2\n"
+HEADER = ",".join(MEASURED).encode() + b"\n"
+MORE = b"".join(b",%g" % typical()[name] for name in MEASURED[4:])  # the values that the rows below do not speak of
 
 
 def bad_headers_of_csv(random: Random) -> Abuse:
@@ -345,8 +338,8 @@ def bad_rows_of_csv(random: Random) -> Abuse:
             (b"x" * 200_000, "cell_count"),
         ]
     )
-    rows = [b"21.5,30,0,500"] * random.randrange(1, 20)
-    rows.insert(random.randrange(len(rows) + 1), row)
+    rows = [b"21.5,30,0,500" + MORE] * random.randrange(1, 20)
+    rows.insert(random.randrange(len(rows) + 1), row + MORE)
     return told(post(HEADER + b"\n".join(rows), "Content-Type: text/csv"), f"422 {name}", "422 not_csv")
 
 

@@ -162,7 +162,7 @@ def check(answer: Answer, probabilities: list[float]) -> None:
 @pytest.fixture(scope="session")
 def probabilities(model: Model) -> list[float]:
     """The right answers to the known readings."""
-    rows = [values(Reading(**known._asdict())) for known in KNOWN]
+    rows = [values(Reading(**known)) for known in KNOWN]
     given: list[float] = model.probability(np.array(rows, np.float32)).tolist()
     return given
 
