@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def follow(walk: Walk, section: str, *, but: str = "make check") -> None:
             walk.run(command)
             ended = walk.said[command]
             assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+
+
+def test_each_mark_is_told() -> None:
+    marks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["markers"]
+    for mark in marks:
+        assert f"`{mark.partition(':')[0]}`" in SECTIONS["Set up"]
 
 
 def test_tests_are_run_as_told(walk: Walk) -> None:
