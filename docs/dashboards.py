@@ -5,6 +5,7 @@ So that they can't differ: tests hold them together.
 
 from pathlib import Path
 
+from docs.splice import filled
 from monitoring.dashboards.kibana import ndjson, objects
 from monitoring.dashboards.panels import GROUPS, panels
 from monitoring.settings import SHIPPED_REFERENCE
@@ -12,14 +13,11 @@ from occupancy import reference
 
 PAGE = Path(__file__).with_name("dashboards.md")
 IMPORT = Path(__file__).parents[1] / "monitoring" / "dashboards" / "occupancy.ndjson"
-BEGIN, END = "<!-- written by make docs: begin -->\n", "<!-- written by make docs: end -->\n"
 
 
 def page(text: str) -> str:
     """Put the tables as they are now into the page, between its two marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{tables()}{END}{after}"
+    return filled(text, tables())
 
 
 def tables() -> str:

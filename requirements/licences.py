@@ -9,14 +9,13 @@ import sys
 from collections.abc import Iterator
 from email.message import Message
 from importlib import metadata
-from pathlib import Path
 from typing import NamedTuple, cast
 
+from docs import splice
 from requirements.locks import FOLDER, IMAGES, pins
 
 ROOT = FOLDER.parent
 PAGE = ROOT / "docs" / "dependencies.md"
-BEGIN, END = "<!-- written by make docs: begin -->\n", "<!-- written by make docs: end -->\n"
 
 PERMITTED = {
     # permissive: keep the notices, which stay in the images beside each package
@@ -130,15 +129,13 @@ def _libraries(row: Row) -> str:
 
 def base() -> str:
     """Name what all images are built on, as their Dockerfiles do."""
-    found = re.search(r"(?:FROM |BASE=)(python:[^@\s]+)", (ROOT / "Dockerfile.inference").read_text("utf-8"))
-    return f"Debian with Python, `{found[1] if found else UNKNOWN}`"
+    (found,) = re.findall(r"^FROM (python:[^@\s]+)", (ROOT / "Dockerfile.inference").read_text("utf-8"), re.MULTILINE)
+    return f"Debian with Python, `{found}`"
 
 
 def filled(page: str) -> str:
     """Put the tables into the page."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+    return splice.filled(page, f"\n{tables()}\n")
 
 
 def main() -> int:
@@ -155,6 +152,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["docs"]:
-        Path(PAGE).write_text(filled(PAGE.read_text("utf-8")), "utf-8")
+        PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
     else:
         sys.exit(main())

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 
 from occupancy import __version__
 from tests.ci.graph import ROOT
@@ -22,6 +23,10 @@ def push(release: str) -> subprocess.CompletedProcess[str]:
 
 def tags(release: str) -> list[str]:
     return re.findall(r"--tag docker.io/you/occupancy_inference:(\S+)", push(release).stdout)
+
+
+def test_the_project_and_the_code_have_one_version() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == __version__
 
 
 def test_a_commit_has_its_revision() -> None:
