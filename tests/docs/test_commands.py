@@ -125,6 +125,7 @@ NOT_RUN = {
     ("docs/ci.md", "git diff"): "shows what the command before has changed",
     ("docs/ci.md", "kubectl apply"): "on a cluster and with names of one's own",
     ("docs/ci.md", "act "): "runs the workflows themselves",
+    ("docs/ci.md", "grep -om1"): "likewise",
     ("README.md", "make data images"): f"{IMAGES} builds the images as `make images` does, and CI by `make both`",
     ("kubernetes/README.md", "make data images"): "likewise",
     ("docs/dependencies.md", "make lock"): "asks a package index what is newest; tests/requirements holds the locks",
