@@ -4,17 +4,16 @@ Exit status 1 if one is not drawn in time, or if a panel shows an error. What te
 Kibana's own tests and its reporting wait for.
 """
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import playwright.sync_api
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from monitoring.dashboards.kibana import objects
+from tests.browsers import opened
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SINCE = "now-21d"  # replayed readings end now
 SECONDS = 180.0
 DRAWN = """() => {
@@ -55,14 +54,12 @@ def main(url: str, folder: Path, seconds: float = SECONDS) -> int:
     """Look at all of them; gives the exit status."""
     folder.mkdir(parents=True, exist_ok=True)
     wrong = 0
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
+    with opened() as browser:
         for name, title in dashboards().items():
             picture = folder / f"{name}.png"
             complaints = list(look(browser, url.rstrip("/"), name, picture, seconds))
             print(f"{title}: {'; '.join(complaints) or 'drawn'} ({picture})")
             wrong += bool(complaints)
-        browser.close()
     return 1 if wrong else 0
 
 

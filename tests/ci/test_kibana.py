@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 
+from tests.browsers import needed
 from tests.ci import kibana
 
 pytestmark = pytest.mark.browser
@@ -39,8 +40,7 @@ def serve() -> Iterator[Serve]:
         Thread(target=server.serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}"
 
-    if kibana.CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
+    needed()
     yield started
     for server in servers:
         server.shutdown()

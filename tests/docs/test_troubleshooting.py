@@ -2,18 +2,16 @@
 
 import html
 import re
-import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from inference import problems as inference
+from tests.browsers import needed, opened
 from tests.docs.messages import Module, Reader, messages, tidy
 from training.service import problems as training
 
@@ -140,8 +138,7 @@ def test_a_programs_name_and_double_gaps_are_left_out() -> None:
 
 @pytest.mark.browser
 def test_the_box_finds_the_entry_of_a_pasted_message(tmp_path: Path) -> None:
-    if not (chromium := shutil.which("chromium")):
-        pytest.skip("Chromium is not on the PATH")
+    needed()
     page = tmp_path / "page.html"
     listed = "".join(
         f"<h3 id='group-{n}'>{n}</h3><ul><li><code>{html.escape(text)}</code></li></ul>"
@@ -152,10 +149,7 @@ def test_the_box_finds_the_entry_of_a_pasted_message(tmp_path: Path) -> None:
         f"<!doctype html><meta charset=utf-8><h1 id=troubleshooting>T</h1>{listed}<script>{script}</script>", "utf-8"
     )
     pasted = [f"monitoring load: {text.replace('…', 'out/a b.csv')}\n" for text in ENTRIES]
-    with (
-        sync_playwright() as playwright,
-        closing(playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])) as browser,
-    ):
+    with opened() as browser:
         shown = browser.new_page()
         shown.goto(page.as_uri())
         first = shown.evaluate(

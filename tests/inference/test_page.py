@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from inference.app import CONTENT_SECURITY_POLICY
 from inference.page import html
 from inference.scenes import SCENES
 from occupancy.reading import NAMES
+from tests.browsers import needed, opened
 from tests.inference.conftest import ROOT, Process, environment, running
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAIT_MS = 30_000
 PLAYED = [*SCENES, "lamp on, fresh air"]
 
@@ -65,13 +64,10 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
+    needed()
     expect.set_options(timeout=WAIT_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
+    with opened() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

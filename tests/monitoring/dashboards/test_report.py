@@ -1,14 +1,13 @@
 """The page, in a real browser: what it holds, what its controls do, and that it asks for nothing."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from monitoring import records
 from monitoring.dashboards import embedded, report
@@ -19,9 +18,9 @@ from monitoring.records import NoRecords
 from monitoring.saving import NotWritten
 from occupancy import record
 from occupancy.reference import Reference
+from tests.browsers import needed, opened
 from tests.monitoring.conftest import Store
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 EVIL = '</script><img src=x onerror="window.hit=1"><!--'
 NAMES = [panel.name for panel in panels()]
 Lines = list[dict[str, Any]]
@@ -68,12 +67,9 @@ def attacked(everything: Lines, compared: Reference, pages: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
+    needed()
+    with opened() as browser:
         yield browser
-        browser.close()
 
 
 Show = Callable[..., Page]
