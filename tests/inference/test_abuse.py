@@ -27,7 +27,7 @@ import pytest
 
 from inference.openapi.document import OF_THE_SERVER
 from occupancy.model import Model
-from occupancy.reading import Reading, values
+from occupancy.reading import parse, values
 from tests.inference import abuse
 from tests.inference.abuse import KNOWN, Abuse
 from tests.inference.conftest import DIRECT, GOOD, Process, running, until
@@ -162,7 +162,7 @@ def check(answer: Answer, probabilities: list[float]) -> None:
 @pytest.fixture(scope="session")
 def probabilities(model: Model) -> list[float]:
     """The right answers to the known readings."""
-    rows = [values(Reading(**known)) for known in KNOWN]
+    rows = [values(parse(known)) for known in KNOWN]
     given: list[float] = model.probability(np.array(rows, np.float32)).tolist()
     return given
 
