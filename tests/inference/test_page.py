@@ -18,7 +18,8 @@ from inference.app import CONTENT_SECURITY_POLICY
 from inference.page import html
 from inference.scenes import SCENES
 from occupancy.reading import NAMES
-from tests.browsers import needed, opened
+from tests.browsers import needed
+from tests.browsers import opened as chromium
 from tests.inference.conftest import ROOT, Process, environment, running
 
 pytestmark = pytest.mark.browser
@@ -66,7 +67,7 @@ class Shown:
 def browser() -> Iterator[Browser]:
     needed()
     expect.set_options(timeout=WAIT_MS)
-    with opened() as browser:
+    with chromium() as browser:
         yield browser
 
 
