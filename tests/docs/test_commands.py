@@ -1,4 +1,4 @@
-"""Every command of the README and of the pages is run: here, by another test that is named, or by CI through make."""
+"""Each command of the README and of the pages is run here, by a named test, or by CI through make; or it says why not."""
 
 import ast
 import json
