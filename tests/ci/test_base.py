@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import makefile
 from tests.ci.graph import IMAGES, ROOT, dockerfile, instructions
 
 DOCKERFILES = [*map(dockerfile, IMAGES), ROOT / "kubernetes/components/model-image/Dockerfile"]
@@ -58,6 +59,6 @@ def test_docker_compose_builds_on_the_variable_too() -> None:
 
 @pytest.mark.parametrize("name", ["BUILDKIT", "BINFMT", "SCANNER"])
 def test_what_builds_is_pinned_too(name: str) -> None:
-    line = re.search(rf"^{name} [:?]= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    line = re.search(rf"^{name} [:?]= (.*)$", makefile.TEXT, re.MULTILINE)
     assert line
     assert re.fullmatch(r"[\w/-]+:[\w.-]+@sha256:[0-9a-f]{64}", line[1])

@@ -33,7 +33,7 @@ def test_an_image_has_every_module_that_its_programs_import(image: str) -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_a_change_to_what_reaches_an_image_builds_it_and_no_other_change_does(image: str, tracked: set[str]) -> None:
-    built_by = {f".github/workflows/{image}.yml", ".github/workflows/image.yml", ".dockerignore", "Makefile"}
+    built_by = {f".github/workflows/{image}.yml", ".github/workflows/image.yml", ".dockerignore", "images.mk"}
     reaching = {*built_by, graph.dockerfile(image).relative_to(ROOT).as_posix(), *(graph.copied(image) & tracked)}
     for event, filters in patterns(image).items():
         assert {path for path in tracked if graph.matches(path, filters)} == reaching, event

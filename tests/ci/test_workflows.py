@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import makefile
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-TARGETS = set(re.findall(r"^([a-z0-9-]+):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):(?!=)", makefile.TEXT, re.MULTILINE))
 NOT_MAKE = {"brew install libomp": "a Mac's package manager, for what README.md asks of its user"}
-# whose code runs with our source: GitHub's own, and no one's else
+# whose code runs with our source: GitHub's own, and nobody else's
 ACTIONS = {"actions/checkout", "actions/setup-python", "actions/upload-artifact"}
 
 
@@ -42,7 +44,7 @@ def test_there_is_a_workflow_for_every_image_and_one_for_the_tests() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_nobody_may_anything_unless_a_job_says_so(path: Path) -> None:
+def test_a_job_has_the_permissions_that_it_states_and_no_workflow_has_any(path: Path) -> None:
     assert workflow(path)["permissions"] == {}
     for name, job in workflow(path)["jobs"].items():
         assert job["permissions"].pop("contents") == "read", name
@@ -51,15 +53,15 @@ def test_nobody_may_anything_unless_a_job_says_so(path: Path) -> None:
 
 def test_only_the_job_that_pushes_meets_a_secret_and_no_pull_request_reaches_it() -> None:
     with_secrets = {where: job for where, job in JOBS if "secrets" in yaml.safe_dump(job)}
-    callers = {
-        where: job for where, job in with_secrets.items() if "uses" in job
-    }  # they only hand it on, and by its name
+    callers = {where: job for where, job in with_secrets.items() if "uses" in job}  # they only hand it on, by its name
     assert with_secrets.keys() - callers.keys() == {"image/push"}
     for job in callers.values():
         assert job["secrets"] == {"REGISTRY_TOKEN": "${{ secrets.REGISTRY_TOKEN }}"}
         assert job["uses"] == "./.github/workflows/image.yml"
+    texts = [path.read_text("utf-8") for path in WORKFLOWS]
+    assert sum(text.count("secrets.") for text in texts) == len(callers) + 1  # and none outside the jobs
     job = with_secrets["image/push"]
-    assert job["if"].startswith("github.event_name != 'pull_request' && ")
+    assert job["if"] == "github.event_name != 'pull_request' && vars.REGISTRY_USER != ''"
     assert job["environment"] == "registry"
     assert [step["run"] for step in job["steps"] if "secrets" in yaml.safe_dump(step)] == ["make login"]
     assert {event for path in WORKFLOWS for event in workflow(path)[True]} == {
@@ -117,8 +119,9 @@ def test_a_newer_push_ends_the_run_of_a_pull_request_but_never_one_that_pushes_i
     if path.stem == "image":  # it runs within its caller's
         assert "concurrency" not in workflow(path)
         return
+    which = "github.ref" if path.stem == "test" else "github.event_name == 'pull_request' && github.ref || github.sha"
     assert workflow(path)["concurrency"] == {
-        "group": "${{ github.workflow }}-${{ github.ref }}",
+        "group": "${{ github.workflow }}-${{ " + which + " }}",
         "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
     }
 
@@ -130,7 +133,7 @@ def test_the_pythons_are_those_of_pyproject() -> None:
     assert workflow(ROOT / ".github/workflows/test.yml")["jobs"]["check"]["strategy"]["matrix"]["python"] == allowed
 
 
-def test_dependabot_watches_every_kind_of_pin() -> None:
+def test_dependabot_watches_the_locks_the_actions_and_each_dockerfile() -> None:
     config = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text("utf-8"))
     kinds = {each["package-ecosystem"]: each for each in config["updates"]}
     assert kinds.keys() == {"pip", "github-actions", "docker"}
@@ -148,5 +151,6 @@ def test_the_page_says_of_every_job_what_a_person_calls_instead() -> None:
     told = {word for call in re.findall(r"`[^`]*make ([^`]*)`", page) for word in call.split()}
     called = {word for _, step in STEPS for word in step.get("run", "").split()}
     assert called & TARGETS <= told
-    for where, job in JOBS:
-        assert f"| {job.get('name', 'test').partition(',')[0]}" in page, where
+    when = page.partition("## What runs when\n")[2].partition("\n## ")[0]
+    listed = {cell.partition(",")[0] for cell in re.findall(r"^\| ([^|]*) \| `make ", when, re.MULTILINE)}
+    assert listed == {job["name"].partition(",")[0] for _, job in JOBS if "uses" not in job}

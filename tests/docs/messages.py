@@ -20,9 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from tests import makefile
+
 HOLE = "…"
 PACKAGES = ("occupancy", "training", "inference", "monitoring", "data")
-SHELL = ("Makefile", "training/entrypoint")
+SHELL = (*makefile.FILES, "training/entrypoint")
 SAYS = {"Stop", "Result"}  # made with how a run of the loop, or a job of the training service, ended, and why
 WORDS = {"why", "notes"}  # names of what is said about how something came
 GIVES = {"against"}  # functions that give what speaks against a model

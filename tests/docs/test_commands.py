@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import makefile
 from tests.docs.walk import ROOT, Walk, commands, pictures, walking
 from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401 -- fixtures
 
@@ -170,7 +171,7 @@ def targets() -> set[str]:
         for word in line.split()
         if re.fullmatch(r"[a-z-]+", word)
     }
-    needs = dict(re.findall(r"^([a-z-]+):([^#\n]*)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    needs = dict(re.findall(r"^([a-z-]+):([^#\n]*)", makefile.TEXT, re.MULTILINE))
     return called | {word for name in called for word in needs.get(name, "").split()}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from inference.settings import SHIPPED_MODEL
 from occupancy import model
+from tests import makefile
 from tests.inference.conftest import serve_model
 
 README = Path("README.md").read_text("utf-8")
@@ -30,7 +31,7 @@ def test_the_readme_shows_an_answer_and_a_refusal() -> None:
 
 
 def test_every_make_target_that_the_readme_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", Path("Makefile").read_text("utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile.TEXT, re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 

@@ -18,6 +18,7 @@ from monitoring.settings import COMMANDS
 from occupancy import __version__, model, record
 from occupancy.reading import typical
 from occupancy.simulate import simulate, write
+from tests import makefile
 from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401 -- fixtures
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,7 @@ def build(files: Callable[[str], list[Path]], tmp_path_factory: pytest.TempPathF
             for folder in ("occupancy", "training", "inference", "monitoring", "requirements"):
                 shutil.copytree(ROOT / folder, context / folder)
             for name in (
-                "Makefile",
+                *makefile.FILES,
                 "Dockerfile.training",
                 "Dockerfile.inference",
                 "Dockerfile.retraining",
