@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests import makefile
+from tests.docs.pages import PAGES
 from tests.docs.walk import ROOT, Walk, commands, pictures, walking
 from tests.monitoring.conftest import Store, elasticsearch, server  # noqa: F401 -- fixtures
 
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "data/README.md", "kubernetes/README.md")
-PAGES = [ROOT / name for name in OUTSIDE if (ROOT / name).exists()] + sorted((ROOT / "docs").rglob("*.md"))
-COMMANDS = {str(page.relative_to(ROOT)): commands(page) for page in PAGES}
+COMMANDS = {str(page): commands(ROOT / page) for page in PAGES}
 
 # --- how each is held, by the page and a part of the command; "" is each of the page's
 
@@ -196,7 +195,7 @@ def test_a_command_is_run_by_a_test_or_by_ci_or_it_says_why_not(page: str, comma
 
 
 def test_a_block_that_is_no_shell_is_known_as_a_picture_or_an_output() -> None:
-    assert {line[:24] for page in PAGES for line in pictures(page)} == PICTURES
+    assert {line[:24] for page in PAGES for line in pictures(ROOT / page)} == PICTURES
 
 
 @pytest.mark.parametrize("entry", [*RUN_BY, *NOT_RUN], ids="|".join)

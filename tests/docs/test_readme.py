@@ -9,6 +9,7 @@ import pytest
 from inference.settings import SHIPPED_MODEL
 from occupancy import model
 from tests import makefile
+from tests.docs.pages import PAGES
 from tests.inference.conftest import serve_model
 
 README = Path("README.md").read_text("utf-8")
@@ -35,8 +36,6 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 
-OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md", "kubernetes/README.md")
-PAGES = [*map(Path, OUTSIDE), *sorted(Path("docs").rglob("*.md"))]
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)]*))?\)")
 

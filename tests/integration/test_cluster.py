@@ -21,6 +21,7 @@ import pytest
 from inference.settings import SHIPPED_MODEL
 from occupancy import dataset, model, simulate
 from occupancy.mapping import DATE, LABEL
+from requirements.locks import IMAGES
 from tests.docs import walk
 from tests.integration.cluster import (
     CARRIERS,
@@ -54,7 +55,6 @@ from tests.integration.cluster import (
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
 
-IMAGES = ("inference", "training", "monitoring", "retraining")
 MADE_BY_TESTS = "occupancy/made-by=tests"
 MISSING = "0123456789ab"
 LOST_AT_MOST = 50  # records of a killed process that were on their way to its log
