@@ -118,7 +118,7 @@ def waited(here: Here, url: str, job_id: str) -> Any:
     return get(f"{url}/jobs/{job_id}")
 
 
-def test_a_job_trains_in_a_pod_of_its_own_and_its_model_is_fetched(here: Here, tmp_path: Path) -> None:
+def test_a_job_trains_in_a_pod_of_its_own_and_its_model_is_fetched(here: Here, tag: str, tmp_path: Path) -> None:
     with forwarded(here) as url:
         job_id = post(f"{url}/jobs", {"settings": {"candidates": 2, "seed": 5}})["id"]
         done = waited(here, url, job_id)
@@ -131,7 +131,7 @@ def test_a_job_trains_in_a_pod_of_its_own_and_its_model_is_fetched(here: Here, t
     assert report.headers["Content-Type"].startswith("text/html")
     (pod,) = pods(here, job_id)
     assert pod["metadata"]["name"].startswith(f"training-{job_id}-")
-    assert pod["spec"]["containers"][0]["image"].startswith("occupancy_retraining:service-")
+    assert pod["spec"]["containers"][0]["image"] == f"occupancy_retraining:{tag}"
     assert "serviceAccountName" not in pod["spec"] or pod["spec"]["serviceAccountName"] == "default"
     assert files(here, job_id) == {"job.json", "log", "pid", "out", "result.json"}
 
