@@ -92,6 +92,8 @@ class Service:
     def feedback(self, prediction: str, occupied: bool) -> None:
         """Tell the truth about a prediction."""
         status, said = self._post("/feedback", msgspec.json.encode({"id": prediction, "occupied": occupied}))
+        if status == 401 and "Authorization" in self._headers:
+            raise NotTheService(f"{self._url}: the token is not the service's; name its file with --token-file")
         if status == 401:
             raise NotTheService(f"{self._url}: feedback needs the service's token; name its file with --token-file")
         if status != 200:

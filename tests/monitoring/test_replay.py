@@ -378,12 +378,15 @@ def test_a_service_that_stays_away_is_an_error(room: str, how: list[str], capsys
         (["ROOM", "--url", "localhost"], NotTheService, "localhost: expected the service as http://host:port"),
         (["ROOM", "--batch", "1001"], NotTheService, "at most 1000 in one request; send fewer in one request: --batch"),
         (["ROOM", "--feedback", "all"], NotTheService, "feedback needs the service's token; name its file"),
+        (["ROOM", "--feedback", "all", "--token-file", "WRONG"], NotTheService, "the token is not the service's"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(
-    service: Process, room: str, argv: list[str], error: type[Exception], why: str
+    service: Process, room: str, tmp_path: Path, argv: list[str], error: type[Exception], why: str
 ) -> None:
-    argv = [room if word == "ROOM" else word for word in argv]
+    (tmp_path / "token").write_text("another")
+    files = {"ROOM": room, "WRONG": str(tmp_path / "token")}
+    argv = [files.get(word, word) for word in argv]
     with pytest.raises(error, match=re.escape(why)):
         main(["--url", f"http://127.0.0.1:{service.port}", *argv], {})
 
