@@ -382,7 +382,7 @@ def test_a_service_that_stays_away_is_an_error(room: str, how: list[str], capsys
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(
-    service: Process, room: str, tmp_path: Path, argv: list[str], error: type[Exception], why: str
+    service: Process, room: str, tmp_path: Path, *, argv: list[str], error: type[Exception], why: str
 ) -> None:
     (tmp_path / "token").write_text("another")
     files = {"ROOM": room, "WRONG": str(tmp_path / "token")}
