@@ -86,13 +86,18 @@ def ratio(minutes: Minutes, memory: Memory, limits: Limits) -> Signal:
     return Signal("ratio", DERIVED, minutes.time, streak >= limits.ratio_readings, share, limit, minutes.time)
 
 
+def neighbours(reference: Reference, limits: Limits) -> float:
+    """Give how many seconds apart two readings may be and still stand next to each other, at the reference's own pace."""
+    return limits.neighbours * max(1.0, reference.sampling_seconds / 60)
+
+
 def compared(tail: Minutes, part: Minutes, memory: Memory, reference: Reference, limits: Limits) -> Iterator[Signal]:
     """Compare each sensor with its own past: steps, noise, runs of equal values, light at night.
 
     `tail`: the minutes of the hour before `part`.
     """
     both, new = join(tail, part), slice(len(tail), None)
-    near = np.diff(both.time, prepend=NEVER) <= limits.neighbours * max(1.0, reference.sampling_seconds / 60)
+    near = np.diff(both.time, prepend=NEVER) <= neighbours(reference, limits)
     steps = np.abs(np.diff(both.values, axis=0, prepend=both.values[:1]))
     day, night = by_day(both.half_hour), at_night(both.half_hour)
     for at, name in enumerate(NAMES):

@@ -149,7 +149,8 @@ def _sensors(room: Room, name: str, rows: pd.DataFrame, by: Judge) -> list[Verdi
         signals += level.jumps(part, distance, reference, limits)
         verdicts += level.tickets(room.days, part, distance, reference, limits, room=name)
         room.judged += len(part)
-        room.beside += int((np.diff(both.time)[max(len(tail) - 1, 0) :] <= limits.neighbours).sum())
+        apart = np.diff(both.time)[max(len(tail) - 1, 0) :]
+        room.beside += int((apart <= health.neighbours(reference, limits)).sum())
         room.tail = _rows(both.take(both.time > both.time[-1] - level.WINDOW))
     if len(new) and by.of(name, room) is None:
         room.tail = _rows(new.take(slice(-1, None)))

@@ -13,7 +13,8 @@ import pytest
 from monitoring.__main__ import main
 from monitoring.drift.verdict import Verdict, say
 from occupancy import record, reference
-from occupancy.mapping import DATE
+from occupancy.dataset import Dataset
+from occupancy.mapping import DATE, ZONE
 from occupancy.reading import NAMES
 from occupancy.simulate import Fault
 
@@ -83,6 +84,16 @@ def test_random_readings_are_said_to_be_too_few(capsys: Any, files: dict[str, st
         0,
         "room default: nothing is wrong; not judged by steps, runs and noise: its readings are not next to each other\n",
     )
+
+
+def test_a_room_that_reports_every_ten_minutes_is_judged_by_a_reference_of_its_own_pace(
+    capsys: Any, files: dict[str, str], season: Season, tmp_path: Path
+) -> None:
+    slow = season.learned.iloc[::10].reset_index(drop=True)
+    (tmp_path / "slow.json").write_bytes(reference.dump(reference.compute(Dataset("", slow, [], "", True, ZONE))))
+    write(tmp_path / "slow.jsonl", season.week.head(2880).iloc[::10])
+    said = drift(capsys, {"reference": str(tmp_path / "slow.json")}, str(tmp_path / "slow.jsonl"))
+    assert said == (0, "room default: nothing is wrong\n")
 
 
 def test_a_wrong_reference_is_refused(capsys: Any, files: dict[str, str]) -> None:
