@@ -152,6 +152,8 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         try:
             entry = deploy(chosen(table), journal, Path(table.models), table.version[0], by=by, why=why, at=at)
         except AlreadyLive as error:
+            if table.target == "pointer":  # the link names it; the service that is known now may not have heard of it
+                chosen(table).deploy(table.version[0][:12], why)
             print(f"deploy: {error}", file=sys.stderr)
             return 0
     print(f"deploy: {entry.version} is live, before it {entry.previous or 'none'}", file=sys.stderr)

@@ -123,6 +123,8 @@ def test_the_commands_say_what_they_did(
     assert main(["deploy", first, now], environ) == 0
     assert main(["deploy", second, "--by=eve", "--why=better in the attic"], environ) == 0
     assert main(["deploy", second], environ) == 0  # it is live: nothing was done
+    away = {**environ, "LOOP_URL": "http://127.0.0.1:9", "LOOP_DEPLOY_SECONDS": "0.1"}
+    assert main(["deploy", second], away) == 2  # the link says so, and no service
     assert main(["undo", "--why=worse"], environ) == 0
     assert main(["reset", "--why=labels were wrong"], environ) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
