@@ -9,15 +9,14 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 
-from tests.inference.conftest import environment
+from tests.inference.conftest import environment, until
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +122,7 @@ class Walk:
             )
         self.running.append(process)
         if waits:
-            until(lambda: self._ready(process))
+            until(lambda: self._ready(process), 120)
 
     def _ready(self, process: "subprocess.Popen[bytes]") -> bool:
         assert process.poll() is None, (self.folder / "messages").read_text()
@@ -138,15 +137,6 @@ class Walk:
             process = self.running.pop()
             os.killpg(process.pid, signal.SIGINT)
             process.wait(60)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds, for two minutes at most."""
-    for _ in range(1200):
-        if holds():
-            return
-        time.sleep(0.1)
-    raise AssertionError(holds)
 
 
 @contextmanager

@@ -87,9 +87,9 @@ def serve_model(model: Model | UnusableModel, **settings: Any) -> Served:
     return served
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait until something has happened, for at most 40 s."""
-    for _ in range(2000):
+def until(condition: Callable[[], object], seconds: int = 40) -> None:
+    """Wait until something has happened, for at most so long."""
+    for _ in range(50 * seconds):
         if condition():
             return
         time.sleep(0.02)

@@ -149,11 +149,12 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     journal, at = Journal(Path(table.folder)), settings.moment(table.now)
     by, why = table.person(environ), table.why or "asked for"
     with journal.locked():
+        target = chosen(table)
         try:
-            entry = deploy(chosen(table), journal, Path(table.models), table.version[0], by=by, why=why, at=at)
+            entry = deploy(target, journal, Path(table.models), table.version[0], by=by, why=why, at=at)
         except AlreadyLive as error:
             if table.target == "pointer":  # the link names it; the service that is known now may not have heard of it
-                chosen(table).deploy(table.version[0][:12], why)
+                target.deploy(table.version[0][:12], why)
             print(f"deploy: {error}", file=sys.stderr)
             return 0
     print(f"deploy: {entry.version} is live, before it {entry.previous or 'none'}", file=sys.stderr)
